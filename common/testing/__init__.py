@@ -1,0 +1,55 @@
+"""What the problems' tests are written with."""
+
+from common.testing.asserts import (
+    CheckFailed,
+    assert_close,
+    assert_equal,
+    assert_gradients,
+    assert_identical,
+    assert_raises,
+    assert_shape,
+    assert_tensor,
+    assert_true,
+    fail,
+)
+from common.testing.first_difference import assert_same_module
+from common.testing.modules import (
+    assert_input_untouched,
+    assert_keeps_dtype,
+    assert_moves,
+    assert_parameters,
+    assert_repeatable,
+    assert_rows_independent,
+    draw,
+    draw_ids,
+    fill,
+    tiny,
+    twins,
+)
+from common.testing.trace import observe
+
+__all__ = [
+    "CheckFailed",
+    "assert_close",
+    "assert_equal",
+    "assert_gradients",
+    "assert_identical",
+    "assert_input_untouched",
+    "assert_keeps_dtype",
+    "assert_moves",
+    "assert_parameters",
+    "assert_raises",
+    "assert_repeatable",
+    "assert_rows_independent",
+    "assert_same_module",
+    "assert_shape",
+    "assert_tensor",
+    "assert_true",
+    "draw",
+    "draw_ids",
+    "fail",
+    "fill",
+    "observe",
+    "tiny",
+    "twins",
+]

@@ -1,0 +1,225 @@
+"""The assertions of the problems' tests. A failure says what, where, expected, got, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.testing.trace import observe
+
+# float32 carries 24 bits: sums of a few dozen terms of size 1 to 10, in any order, stay within 3e-6
+# of a float64 run (measured by tests/test_tolerances.py over all problems); three times that.
+ATOL = 1e-5
+RTOL = 1e-5
+
+
+class CheckFailed(AssertionError):
+    """A property that does not hold.
+
+    Args:
+        what: what is wrong, as a clause that starts in lower case or with `code`.
+        expected, got: the two values, as short text.
+        because: for the learner: what the output shows, the usual cause, where to look.
+    """
+
+    def __init__(self, what: str, *, expected: Any = None, got: Any = None, because: str = "") -> None:
+        self.what, self.because = what, because
+        self.expected = None if expected is None else str(expected)
+        self.got = None if got is None else str(got)
+        super().__init__(what)
+
+    def lines(self) -> list[str]:
+        pair = [] if self.got is None else [f"  expected {self.expected}", f"  got      {self.got}"]
+        return [self.what, *pair] + ([self.because] if self.because else [])
+
+
+def fail(what: str, *, expected: Any = None, got: Any = None, because: str = "") -> None:
+    """Raise CheckFailed."""
+    raise CheckFailed(what, expected=expected, got=got, because=because)
+
+
+def assert_true(holds: bool, what: str, *, because: str = "") -> None:
+    """Check a condition; `what` says what is wrong when it does not hold."""
+    observe(what, bool(holds))
+    if not holds:
+        fail(what, because=because)
+
+
+def assert_equal(actual: Any, expected: Any, what: str, *, because: str = "") -> None:
+    """Check a plain value: a number, a name, a tuple, a list."""
+    observe(what, actual)
+    if type(actual) is bool or type(expected) is bool:
+        same = actual is expected
+    else:
+        same = not isinstance(actual, Tensor) and bool(actual == expected)
+    if not same:
+        fail(f"{what} is not what it should be:", expected=repr(expected), got=_brief(actual), because=because)
+
+
+def assert_tensor(actual: Any, what: str) -> Tensor:
+    """Check that the learner's code gave a tensor at all, and return it."""
+    if isinstance(actual, Tensor):
+        return actual
+    observe(what, type(actual).__name__)
+    raise CheckFailed(
+        f"{what} should be a tensor:",
+        expected="a torch.Tensor",
+        got=_brief(actual),
+        because="The function ends without a return." if actual is None else "",
+    )
+
+
+def assert_shape(actual: Any, shape: Sequence[int], what: str, *, because: str = "") -> None:
+    """Check a tensor's shape."""
+    tensor = assert_tensor(actual, what)
+    observe(f"shape of {what}", tuple(tensor.shape))
+    if tuple(tensor.shape) != tuple(shape):
+        fail(
+            f"{what} has the wrong shape:",
+            expected=tuple(shape),
+            got=tuple(tensor.shape),
+            because=because,
+        )
+
+
+def assert_close(
+    actual: Any,
+    expected: Tensor,
+    what: str,
+    *,
+    because: str = "",
+    atol: float = ATOL,
+    rtol: float = RTOL,
+    record: bool = True,
+) -> None:
+    """Check a tensor's values up to rounding, shape first, as broadcasting hides a missing axis.
+
+    Args:
+        record: False for values that depend on random draws, which diagnosis cannot compare.
+    """
+    tensor = assert_tensor(actual, what)
+    assert_shape(tensor, expected.shape, what, because=because)
+    if record:
+        observe(what, tensor)
+    place = mismatch(tensor, expected, atol=atol, rtol=rtol)
+    if place is None:
+        return
+    count = int((~_close(tensor, expected, atol, rtol)).sum())
+    more = f", {count} of {tensor.numel()} values differ" if tensor.numel() > 1 else ""
+    fail(
+        f"{what} is wrong{f' at {list(place)}' if place else ''} (tolerance {atol:g}{more}):",
+        expected=number(expected[place]),
+        got=number(tensor[place]),
+        because=because,
+    )
+
+
+def assert_identical(actual: Tensor, other: Tensor, what: str, *, because: str = "") -> None:
+    """Check that two of the learner's own results are the same to the last bit.
+
+    Use it for what must not depend on something at all: the first difference shows where it does.
+    """
+    assert_shape(actual, other.shape, what, because=because)
+    different = (actual != other) & ~(actual.isnan() & other.isnan())
+    observe(f"{what} changed", different)
+    if different.any():
+        place = tuple(different.nonzero()[0].tolist())
+        fail(
+            f"{what} changed at {list(place)}:",
+            expected=f"{number(other[place])}, as before",
+            got=number(actual[place]),
+            because=because,
+        )
+
+
+@contextmanager
+def assert_raises(
+    kind: type[BaseException] | tuple[type[BaseException], ...],
+    call: str,
+    *,
+    naming: Sequence[object] = (),
+    because: str = "",
+) -> Iterator[None]:
+    """Check that bad input is refused by the right exception, and that its message helps.
+
+    Args:
+        call: the call as the learner would write it, for the message.
+        naming: values or words, each of which the exception's message must hold.
+    """
+    names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+    try:
+        yield
+    except NotImplementedError:
+        raise
+    except kind as error:
+        observe(f"{call} raises", type(error).__name__)
+        missing = [str(n) for n in naming if str(n) not in str(error)]
+        observe(f"{call} leaves out", missing)
+        if missing:
+            fail(
+                f"the message of the {type(error).__name__} from {call} does not name {missing[0]}:",
+                expected=f"a message with {', '.join(map(str, naming))}",
+                got=repr(str(error)),
+                because=because,
+            )
+    except Exception as error:
+        observe(f"{call} raises", type(error).__name__)
+        fail(
+            f"{call} must be refused with {names}:",
+            expected=names,
+            got=f"{type(error).__name__}: {error}",
+            because=because,
+        )
+    else:
+        observe(f"{call} raises", None)
+        fail(f"{call} must be refused with {names}:", expected=names, got="no error", because=because)
+
+
+def assert_gradients(module: torch.nn.Module, what: str, *, because: Callable[[str], str] | str = "") -> None:
+    """Check that after backward() every parameter of the module has a gradient that is not zero."""
+    unreached = [
+        name
+        for name, p in module.named_parameters()
+        if p.grad is None or not bool(p.grad.count_nonzero())
+    ]
+    observe(f"parameters of {what} without a gradient", unreached)
+    if unreached:
+        name = unreached[0]
+        fail(
+            f"after {what}.backward(), `{name}` has no gradient:",
+            expected="a gradient for every parameter",
+            got="none for " + ", ".join(f"`{n}`" for n in unreached[:4]) + (", ..." if len(unreached) > 4 else ""),
+            because=because(name) if callable(because) else because
+            or f"`{name}` takes no part in the result: it is never used, or cut off by detach(), "
+            "no_grad() or requires_grad=False.",
+        )
+
+
+def mismatch(actual: Tensor, expected: Tensor, *, atol: float = ATOL, rtol: float = RTOL) -> tuple[int, ...] | None:
+    """The index of the first value that is off, or None."""
+    wrong = ~_close(actual, expected, atol, rtol)
+    return tuple(wrong.nonzero()[0].tolist()) if wrong.any() else None
+
+
+def number(value: Tensor | float) -> str:
+    """A single value as a message shows it."""
+    value = value.item() if isinstance(value, Tensor) else value
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _close(actual: Tensor, expected: Tensor, atol: float, rtol: float) -> Tensor:
+    return torch.isclose(
+        actual.detach().double(), expected.detach().double(), atol=atol, rtol=rtol, equal_nan=True
+    )
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    text = repr(value)
+    text = text if len(text) <= 70 else text[:67] + "..."
+    return text if isinstance(value, int | float | str | tuple | list | dict | None) else f"{type(value).__name__}: {text}"

@@ -1,0 +1,119 @@
+"""The first wrong tensor: where a learner's module and the reference part ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from common.testing.asserts import ATOL, RTOL, CheckFailed, assert_close, mismatch, number
+from common.testing.trace import observe
+
+
+@dataclass(frozen=True)
+class Event:
+    """A tensor going into or coming out of a submodule."""
+
+    name: str  # "h.0.attn"
+    side: str  # "input" or "output"
+    call: int  # 0 for the first time the submodule is called
+    value: Tensor
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.name, self.side, self.call
+
+
+def assert_same_module(
+    learner: nn.Module,
+    oracle: nn.Module,
+    *inputs: Any,
+    what: str,
+    because: str = "",
+    atol: float = ATOL,
+    rtol: float = RTOL,
+) -> None:
+    """Check that two modules with the same parameters compute the same.
+
+    When they do not, the failure names the first submodule (by its contract name) whose input or
+    output differs, rather than the end result, so a bug in a block never reads "logits differ".
+    """
+    ours, actual = record(learner, *inputs)
+    theirs, expected = record(oracle, *inputs)
+    try:
+        assert_close(actual, expected, what, because=because, atol=atol, rtol=rtol)
+    except CheckFailed as failure:
+        found = first_difference(ours, theirs, atol=atol, rtol=rtol)
+        if found is None:
+            raise
+        where, got, want, place, skipped = found
+        observe("first wrong tensor", where)
+        at = f" at {list(place)}" if place else ""
+        never = f" Before that, `{skipped[0]}` was never called." if skipped else ""
+        raise CheckFailed(
+            f"{failure.what.rstrip(':')}. The first wrong tensor on the way is {where}{at}:",
+            expected=want,
+            got=got,
+            because=(because + never).strip(),
+        ) from None
+
+
+def record(module: nn.Module, *inputs: Any) -> tuple[list[Event], Any]:
+    """Run a module and list what went through its submodules, in order."""
+    events: list[Event] = []
+    calls: dict[str, int] = {}
+    handles = []
+
+    def tensor_in(values: Any) -> Tensor | None:
+        values = values if isinstance(values, tuple) else (values,)
+        return next((v.detach().clone() for v in values if isinstance(v, Tensor)), None)
+
+    for name, part in module.named_modules():
+        if not name or isinstance(part, nn.Dropout):
+            continue
+
+        def before(_: nn.Module, args: tuple[Any, ...], name: str = name) -> None:
+            calls[name] = calls.get(name, -1) + 1
+            if (value := tensor_in(args)) is not None:
+                events.append(Event(name, "input", calls[name], value))
+
+        def after(_: nn.Module, __: Any, output: Any, name: str = name) -> None:
+            if (value := tensor_in(output)) is not None:
+                events.append(Event(name, "output", calls[name], value))
+
+        handles += [part.register_forward_pre_hook(before), part.register_forward_hook(after)]
+    try:
+        return events, module(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def first_difference(
+    ours: list[Event], theirs: list[Event], *, atol: float = ATOL, rtol: float = RTOL
+) -> tuple[str, str, str, tuple[int, ...], list[str]] | None:
+    """Find the first tensor, in the reference's order, that differs.
+
+    Returns:
+        (which tensor, got, expected, index, submodules that the learner skipped before it).
+    """
+    mine = {event.key: event.value for event in ours}
+    called = {event.name for event in ours}
+    skipped: list[str] = []
+    for event in theirs:
+        got, want = mine.get(event.key), event.value
+        if got is None:
+            if event.name not in called and event.name not in skipped:
+                skipped.append(event.name)
+            continue
+        if got.shape != want.shape and got.numel() == want.numel():
+            got = got.reshape(want.shape)  # (B*T, C) into a Linear is as good as (B, T, C)
+        again = f" (call {event.call + 1})" if event.call else ""
+        where = f"the {event.side} of `{event.name}`{again}"
+        if got.shape != want.shape:
+            return where, f"shape {tuple(got.shape)}", f"shape {tuple(want.shape)}", (), skipped
+        place = mismatch(got, want, atol=atol, rtol=rtol)
+        if place is not None:
+            return where, number(got[place]), number(want[place]), place, skipped
+    return None

@@ -1,0 +1,231 @@
+"""Inputs, sizes and parameters for checks: small, seeded, and chosen so that no mistake hides."""
+
+from __future__ import annotations
+
+import copy
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from common.config import GPT2Config
+from common.testing.asserts import (
+    CheckFailed,
+    assert_close,
+    assert_equal,
+    assert_identical,
+    assert_tensor,
+    fail,
+)
+from common.testing.trace import observe
+
+M = TypeVar("M", bound=nn.Module)
+
+# All sizes differ and are odd where they can be, so that no two axes can be taken for each other.
+TINY = dict(
+    vocab_size=29, n_positions=11, n_embd=15, n_layer=2, n_head=3, n_inner=41,
+    embd_pdrop=0.1, attn_pdrop=0.2, resid_pdrop=0.3, layer_norm_epsilon=0.03, initializer_range=0.05,
+)  # fmt: skip
+
+device: torch.device = torch.device("cpu")  # set by --device
+
+
+def tiny(config_class: Any = GPT2Config, **changes: Any) -> Any:
+    """A small config (B and T are the inputs' business: 2 and 7 by habit); keywords change fields."""
+    return config_class(**{**TINY, **changes})
+
+
+def draw(name: str, *shape: int) -> Tensor:
+    """N(0, 1) numbers that depend on the name and the shape alone."""
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{name}{shape}".encode()))
+    return torch.randn(shape, generator=generator).to(device)
+
+
+def draw_ids(name: str, *shape: int, vocab_size: int = TINY["vocab_size"]) -> Tensor:
+    """Token ids, int64, that depend on the name and the shape alone. The last id is vocab_size - 1."""
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{name}{shape}".encode()))
+    ids = torch.randint(vocab_size, shape, generator=generator)
+    ids.view(-1)[-1] = vocab_size - 1
+    return ids.to(device)
+
+
+def fill(module: M, *, gain: float = 1.5) -> M:
+    """Give each parameter values that follow from its name and shape, in place; eval mode.
+
+    Whatever order the layers were made in, two modules with the same names then hold the same numbers.
+    Biases are not zero and norm weights not one, so that leaving one out shows. With the default gain
+    attention is far from uniform.
+    """
+    if not isinstance(module, nn.Module):
+        fail(
+            "the class does not build an nn.Module:",
+            expected="an instance of torch.nn.Module",
+            got=type(module).__name__,
+            because="Subclass nn.Module and call super().__init__() first.",
+        )
+    with torch.no_grad():
+        # Sorted, so that of two names for one tied tensor the same one has the last word.
+        for name, p in sorted(module.named_parameters(remove_duplicate=False)):
+            noise = draw(name, *p.shape).to("cpu")
+            if name.endswith("bias"):
+                p.copy_(0.5 * noise)
+            elif p.ndim == 1:
+                p.copy_(1 + 0.4 * noise)
+            else:
+                p.copy_(gain * noise / p.shape[-1] ** 0.5)
+    return module.to(device).eval()
+
+
+def twins(learner: Callable[..., M], reference: Callable[..., M], *args: Any, gain: float = 1.5) -> tuple[M, M]:
+    """Build the learner's module and the reference's with the same arguments and parameters."""
+    return fill(learner(*args), gain=gain), fill(reference(*args), gain=gain)
+
+
+def assert_parameters(
+    module: nn.Module, expected: Mapping[str, tuple[int, ...]], what: str, *, because: str = ""
+) -> None:
+    """Check the names and shapes of all parameters: real weights load by these names."""
+    actual = {name: tuple(p.shape) for name, p in module.named_parameters(remove_duplicate=False)}
+    observe(f"parameters of {what}", actual)
+    missing = [name for name in expected if name not in actual]
+    extra = [name for name in actual if name not in expected]
+    if missing:
+        fail(
+            f"{what} has no parameter `{missing[0]}`:",
+            expected=_listed(expected),
+            got=_listed(actual) or "no parameters",
+            because=because
+            or (
+                "A Linear made with bias=False has no bias; the contract has one."
+                if missing[0].endswith("bias")
+                else "Layers are found by these names when real weights are loaded."
+            ),
+        )
+    if extra:
+        fail(
+            f"{what} has a parameter that GPT-2 does not have, `{extra[0]}`:",
+            expected=_listed(expected),
+            got=_listed(actual),
+            because=because,
+        )
+    for name, shape in expected.items():
+        if actual[name] != tuple(shape):
+            fail(
+                f"`{name}` of {what} has the wrong shape:",
+                expected=tuple(shape),
+                got=actual[name],
+                because=because,
+            )
+        p = dict(module.named_parameters(remove_duplicate=False))[name]
+        if not p.requires_grad:
+            fail(
+                f"`{name}` of {what} is frozen:",
+                expected="requires_grad=True",
+                got="requires_grad=False",
+                because="Every parameter of GPT-2 is learned.",
+            )
+
+
+def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
+    """Check that in eval mode two calls with one input agree to the last bit, and that no state grows."""
+    module.eval()
+    before = {name: b.clone() for name, b in module.state_dict().items()}
+    with torch.no_grad():
+        first, second = module(*inputs), module(*inputs)
+    assert_identical(
+        assert_tensor(second, what), assert_tensor(first, what), f"{what}, called a second time in eval mode,",
+        because="In eval mode nothing is random and nothing is remembered. Usual cause: dropout that is on "
+        "in eval mode (F.dropout needs training=self.training), or state kept from the last call.",
+    )  # fmt: skip
+    for name, value in module.state_dict().items():
+        grown = name not in before or before[name].shape != value.shape
+        if grown or not torch.equal(before[name], value):
+            fail(f"calling {what} changed its own `{name}`", because="A forward pass leaves the module as it is.")
+
+
+def assert_input_untouched(module: Callable[..., Any], *inputs: Tensor, what: str) -> None:
+    """Check that the call leaves its input tensors as they were."""
+    before = [x.clone() for x in inputs]
+    with torch.no_grad():
+        module(*inputs)
+    for i, (x, old) in enumerate(zip(inputs, before, strict=True)):
+        assert_identical(
+            x, old, f"the input{f' {i}' if len(inputs) > 1 else ''} of {what}",
+            because="The caller's tensor was overwritten: `x += ...` and methods that end in _ work in place; "
+            "write `x = x + ...`.",
+        )  # fmt: skip
+
+
+def assert_rows_independent(module: Callable[..., Any], x: Tensor, *, what: str, other: Tensor) -> None:
+    """Check that changing batch row 1 of x (to row 1 of `other`) leaves the result for row 0 alone."""
+    changed = x.clone()
+    changed[1] = other[1]
+    with torch.no_grad():
+        before, after = module(x), module(changed)
+    assert_close(
+        after[0], before[0], f"{what} of batch row 0, after changing only row 1,",
+        because="The rows of a batch are independent texts: something mixes or sums over the batch axis, "
+        "or a reshape cut across it.",
+    )  # fmt: skip
+
+
+def assert_keeps_dtype(module: M, *inputs: Any, what: str, dtype: torch.dtype = torch.float64) -> None:
+    """Check that the module, moved to another float type, works and answers in that type."""
+    moved = copy.deepcopy(module).to(dtype)
+    args = [x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs]
+    with torch.no_grad():
+        try:
+            out = moved(*args)
+        except RuntimeError as error:
+            if "dtype" not in str(error) and "scalar type" not in str(error):
+                raise
+            observe(f"error in {dtype}", str(error))
+            raise CheckFailed(
+                f"{what} fails after .to({dtype}): {str(error).splitlines()[0]}",
+                because="Some tensor is made with a fixed dtype: make it with dtype=x.dtype, or as a parameter "
+                "or buffer of the module.",
+            ) from None
+    assert_equal(
+        str(assert_tensor(out, what).dtype), str(dtype), f"the dtype of {what} for input and parameters in {dtype}",
+        because="A tensor made inside forward, or a cast such as .float(), changes the type.",
+    )  # fmt: skip
+
+
+_DEVICES_DIFFER = re.compile(r"same device|expected device|but (?:got|found) .*(?:cpu|meta)|at least two devices", re.I)
+
+
+def assert_moves(module: nn.Module, *inputs: Any, what: str) -> None:
+    """Check that module.to(device) takes everything along.
+
+    The other device is torch's "meta", which every machine has: it computes shapes only, and refuses
+    to mix with the CPU as a GPU would.
+    """
+    moved = copy.deepcopy(module).to("meta")
+    args = [x.to("meta") if isinstance(x, Tensor) else x for x in inputs]
+    trouble = ""
+    try:
+        with torch.no_grad():
+            out = moved(*args)
+        if isinstance(out, Tensor) and out.device.type != "meta":
+            trouble = f"the result is on {out.device}"
+    except RuntimeError as error:  # NotImplementedError of torch's own is one, and is no device's fault
+        message = str(error)
+        # Code that looks at values (to refuse an id out of range, say) cannot run without them.
+        if _DEVICES_DIFFER.search(message):
+            trouble = message.splitlines()[0]
+    observe(f"{what} on another device", trouble)
+    if trouble:
+        fail(
+            f"{what} does not work after module.to(device):",
+            expected="everything on the module's device",
+            got=trouble[:150],
+            because="A tensor stays behind on the CPU: make it in forward with device=x.device, or keep it with "
+            "register_buffer, so that it moves with the module.",
+        )
+
+
+def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
