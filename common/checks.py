@@ -136,6 +136,7 @@ class _fresh_state:
     def __exit__(self, *_: object) -> None:
         torch.set_default_dtype(self.dtype)
         torch.set_grad_enabled(self.grad)
-        torch.use_deterministic_algorithms(False)
+        if torch.are_deterministic_algorithms_enabled():  # asked first: the call imports the compiler
+            torch.use_deterministic_algorithms(False)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)

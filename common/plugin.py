@@ -6,8 +6,8 @@ problem's tests are about to run.
 
 from __future__ import annotations
 
+import gc
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +78,7 @@ class Run:
         # Short reports replace pytest's own, unless the caller asked pytest for something.
         self.teaching = (
             _only_problems(config)
-            and config.option.tbstyle == "auto"
+            and getattr(config.option, "tbstyle", None) == "auto"
             and not config.option.collectonly
             and not getattr(config.option, "numprocesses", None)
             and not hasattr(config, "workerinput")
@@ -172,6 +172,7 @@ def _prepare_torch(device: str) -> None:
     from common.testing import modules
 
     light_torch.install()
+    gc.freeze()  # torch's own objects live as long as the process: no need to visit them again
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # tensors this small are slower on two
     try:

@@ -12,10 +12,12 @@ from common.testing.asserts import (
     assert_true,
     fail,
 )
+from common.testing.dropout import assert_dropped
 from common.testing.first_difference import assert_same_module
 from common.testing.modules import (
     assert_input_untouched,
     assert_keeps_dtype,
+    assert_made_on_device,
     assert_moves,
     assert_parameters,
     assert_repeatable,
@@ -31,11 +33,13 @@ from common.testing.trace import observe
 __all__ = [
     "CheckFailed",
     "assert_close",
+    "assert_dropped",
     "assert_equal",
     "assert_gradients",
     "assert_identical",
     "assert_input_untouched",
     "assert_keeps_dtype",
+    "assert_made_on_device",
     "assert_moves",
     "assert_parameters",
     "assert_raises",

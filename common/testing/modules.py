@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from common.testing.asserts import (
     assert_tensor,
     fail,
 )
+from common.testing.elsewhere import ELSEWHERE, DevicesDiffer, elsewhere, is_elsewhere
 from common.testing.trace import observe
 
 M = TypeVar("M", bound=nn.Module)
@@ -194,36 +194,45 @@ def assert_keeps_dtype(module: M, *inputs: Any, what: str, dtype: torch.dtype = 
     )  # fmt: skip
 
 
-_DEVICES_DIFFER = re.compile(r"same device|expected device|but (?:got|found) .*(?:cpu|meta)|at least two devices", re.I)
-
-
 def assert_moves(module: nn.Module, *inputs: Any, what: str) -> None:
-    """Check that module.to(device) takes everything along.
-
-    The other device is torch's "meta", which every machine has: it computes shapes only, and refuses
-    to mix with the CPU as a GPU would.
-    """
-    moved = copy.deepcopy(module).to("meta")
-    args = [x.to("meta") if isinstance(x, Tensor) else x for x in inputs]
+    """Check that module.to(device) takes everything along."""
     trouble = ""
-    try:
-        with torch.no_grad():
-            out = moved(*args)
-        if isinstance(out, Tensor) and out.device.type != "meta":
-            trouble = f"the result is on {out.device}"
-    except RuntimeError as error:  # NotImplementedError of torch's own is one, and is no device's fault
-        message = str(error)
-        # Code that looks at values (to refuse an id out of range, say) cannot run without them.
-        if _DEVICES_DIFFER.search(message):
-            trouble = message.splitlines()[0]
-    observe(f"{what} on another device", trouble)
+    moved = copy.deepcopy(module)
+    with elsewhere(moved) as send:
+        args = [send(x) if isinstance(x, Tensor) else x for x in inputs]
+        try:
+            with torch.no_grad():
+                out = moved(*args)
+            if isinstance(out, Tensor) and not is_elsewhere(out):
+                trouble = "the result is on the CPU"
+        except DevicesDiffer as error:
+            trouble = str(error)
+    observe(f"{what} on another device", bool(trouble))
     if trouble:
         fail(
             f"{what} does not work after module.to(device):",
             expected="everything on the module's device",
-            got=trouble[:150],
+            got=trouble,
             because="A tensor stays behind on the CPU: make it in forward with device=x.device, or keep it with "
             "register_buffer, so that it moves with the module.",
+        )
+
+
+def assert_made_on_device(make: Callable[[torch.device], Any], call: str) -> None:
+    """Check that a function puts its result on the device that it is given."""
+    with elsewhere():
+        try:
+            made = make(ELSEWHERE)
+            trouble = "" if is_elsewhere(made) else "a result on the CPU"
+        except DevicesDiffer as error:
+            trouble = str(error)
+    observe(f"{call} on another device", bool(trouble))
+    if trouble:
+        fail(
+            f"{call} ignores the device:",
+            expected="a result on that device",
+            got=trouble,
+            because="Pass device on to every function in it that makes a tensor.",
         )
 
 

@@ -1,0 +1,43 @@
+"""Checks of dropout that hold for every way to draw the random numbers."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from common.testing.asserts import fail, number
+from common.testing.trace import observe
+
+
+def assert_dropped(values: Tensor, kept: float | Tensor, rate: float, what: str, *, because: str) -> None:
+    """Check that each value was dropped (0) with probability `rate`, else scaled up by 1 / (1 - rate).
+
+    Args:
+        values: results in train mode, at least a few hundred that were dropped independently.
+        kept: what the values are without dropout; never 0.
+    """
+    expected = kept / (1 - rate)
+    zero = values == 0
+    right = zero | ((values - expected).abs() <= 1e-4 * (1 + abs(expected)))
+    share = float(zero.float().mean())
+    # Five standard deviations of a share of n independent draws: one run in a million is off by more.
+    margin = 5 * (rate * (1 - rate) / values.numel()) ** 0.5
+    near = abs(share - rate) <= margin
+    observe(f"dropout of {what}", ("right values" if bool(right.all()) else "other values", round(share, 1)))
+    if share == 0 and rate > 0:
+        fail(f"nothing of {what} is ever dropped in train mode:", expected=f"a share of {rate:g}", got="0", because=because)
+    if not near:
+        fail(
+            f"the share of {what} that is dropped in train mode is wrong:",
+            expected=f"{rate:g} (give or take {margin:.2f})",
+            got=f"{share:.3f}",
+            because=because,
+        )
+    if not bool(right.all()):
+        place = tuple((~right).nonzero()[0].tolist())
+        wanted = expected if not isinstance(expected, Tensor) else expected.expand_as(values)[place]
+        fail(
+            f"{what} in train mode, where not dropped, is wrong at {list(place)}:",
+            expected=f"0 or {number(wanted)}",
+            got=number(values[place]),
+            because=because,
+        )
