@@ -125,6 +125,7 @@ def assert_identical(actual: Tensor, other: Tensor, what: str, *, because: str =
     """
     assert_shape(actual, other.shape, what, because=because)
     different = (actual != other) & ~(actual.isnan() & other.isnan())
+    observe(what, actual)
     observe(f"{what} changed", different)
     if different.any():
         place = tuple(different.nonzero()[0].tolist())

@@ -114,6 +114,10 @@ def test_the_output_has_the_shape_of_the_input(solution, length):
     assert_shape(attention(solution)(x), (B, length, C), "the output")
 
 
+def test_eval_mode_is_repeatable(solution):
+    assert_repeatable(attention(solution), draw("x", B, T, C), what="the output")
+
+
 def test_a_single_token_gets_its_own_value_through_c_proj(solution):
     # With one token every weight is 1: no score, scale or mask can matter.
     model, x = attention(solution), draw("x", B, 1, C)
@@ -308,10 +312,6 @@ def test_rates_of_zero_drop_nothing(solution):
         model.train()(x), quiet, "the output in train mode with all dropout rates at 0",
         because="With attn_pdrop = resid_pdrop = 0 train and eval mode agree: a rate is hard-coded, or taken from another field.",
     )  # fmt: skip
-
-
-def test_eval_mode_is_repeatable(solution):
-    assert_repeatable(attention(solution), draw("x", B, T, C), what="the output")
 
 
 # --- manners -------------------------------------------------------------------------------------
