@@ -70,34 +70,32 @@ class Problem:
 
     @cached_property
     def readme_text(self) -> str:
-        return self.readme.read_text(encoding="utf-8")
+        try:
+            return self.readme.read_text(encoding="utf-8")
+        except OSError:
+            return ""
 
     @property
     def title(self) -> str:
         """The README's first heading without its number."""
         first = self.readme_text.partition("\n")[0]
-        return re.sub(r"^# (?:(?:Interview )?\d\d · )?", "", first).strip()
+        return re.sub(r"^# (?:(?:Interview )?\d\d · )?", "", first).strip() or self.name
 
     @property
     def difficulty(self) -> str:
-        return self._effort("difficulty")
+        found = _EFFORT.search(self.readme_text)
+        return found["difficulty"] if found else "Unrated"
 
     @property
     def minutes(self) -> int:
-        return int(self._effort("minutes"))
+        """An honest guess for someone who meets the idea for the first time."""
+        found = _EFFORT.search(self.readme_text)
+        return int(found["minutes"]) if found else 0
 
     @property
     def hints(self) -> list[tuple[str, str]]:
         """The README's folded hints, in order: (title, markdown)."""
         return [(m["title"].strip(), m["text"]) for m in _HINT.finditer(self.readme_text)]
-
-    def _effort(self, field: str) -> str:
-        found = _EFFORT.search(self.readme_text)
-        if not found:
-            raise CourseError(
-                f"{self.readme} has no line of the form '**Easy** · about 20 minutes'"
-            )
-        return found[field]
 
 
 @cache
@@ -105,7 +103,12 @@ def problems() -> tuple[Problem, ...]:
     """All problems in the order of the road: the numbered ones, then the interviews."""
     if not PROBLEMS.is_dir():
         raise CourseError(f"{PROBLEMS} is missing: run this from a checkout of the repository")
-    names = [p.name for p in PROBLEMS.iterdir() if p.is_dir() and _FOLDER.fullmatch(p.name)]
+    # A copy that a learner keeps beside the original has no folder of its name in solutions/.
+    names = [
+        p.name
+        for p in PROBLEMS.iterdir()
+        if _FOLDER.fullmatch(p.name) and (SOLUTIONS / p.name).is_dir()
+    ]
     return tuple(Problem(n) for n in sorted(names, key=lambda n: (n.startswith("interview-"), n)))
 
 

@@ -43,7 +43,10 @@ def problem_report(
     if not wrong:
         if not passed:
             return [f"{head}: not written yet.", f"Start with {_shown_readme(problem)}; a hint: {hint}"]
-        missing = list(dict.fromkeys(o.lines[0].removeprefix("not written yet: ") for o in todo))
+        ours = f"problem {number}: "
+        missing = list(
+            dict.fromkeys(o.lines[0].removeprefix("not written yet: ").removeprefix(ours) for o in todo)
+        )
         return [
             f"{head}: {len(passed)} of {len(outcomes)} checks pass.",
             *(f"  not written yet: {name}" for name in missing[:4]),

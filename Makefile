@@ -1,0 +1,46 @@
+# `make` is the learner's command, `make test` the project's own tests. uv does the work; where it is
+# not installed, a private copy goes into .tools.
+
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN := $(UV) run --quiet
+DEV := $(UV) run --quiet --group dev
+
+.PHONY: learn test check-course mutants lint bench uv clean
+
+learn: .venv/bin/gpt2
+	@$(RUN) gpt2
+	@$(RUN) gpt2 check || true
+
+test: uv
+	$(DEV) pytest tests -q
+	$(DEV) pytest --reference
+
+# The course checks itself: skeletons, references, READMEs, mistakes, right answers.
+check-course: uv
+	$(DEV) pytest -q tests/test_course.py tests/test_mistakes.py tests/test_right_answers.py
+
+# Changes each reference in small ways and counts how many of the changes its problem's checks notice.
+mutants: uv
+	$(DEV) python tests/mutants.py
+
+lint: uv
+	$(DEV) ruff check .
+	$(DEV) ty check
+
+bench: uv
+	$(DEV) python benchmarks/feedback.py
+
+.venv/bin/gpt2: uv
+	@test -x .venv/bin/gpt2 || { echo "Setting up .venv, once. PyTorch is the large part."; $(UV) sync; }
+
+uv: $(if $(findstring .tools,$(UV)),.tools/bin/uv)
+
+.tools/bin/uv:
+	@echo "uv is not installed; putting a private copy into .tools."
+	@python3 -m venv .tools 2>/dev/null && .tools/bin/pip install --quiet uv \
+	  || { rm -rf .tools && mkdir -p .tools/bin && python3 -m pip install --quiet --target .tools/lib uv \
+	       && ln -s ../lib/bin/uv .tools/bin/uv; } \
+	  || { rm -rf .tools; echo "Could not install uv. Install it by hand (pipx install uv), then run make again."; exit 1; }
+
+clean:
+	rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis
