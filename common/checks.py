@@ -73,8 +73,10 @@ class Check:
                 # torch raises it too, where a device lacks an operation.
                 ours = not str(todo) or str(todo).startswith("problem ")
                 status = Status.TODO if ours else Status.ERROR
-                lines = (f"not written yet: {todo or 'a part of this problem'}",) if ours else tuple(
-                    explain(todo, module)
+                lines = (
+                    (f"not written yet: {todo or 'a part of this problem'}",)
+                    if ours
+                    else tuple(explain(todo, module))
                 )
                 error = f"NotImplementedError: {todo}"
             except (Exception, SystemExit) as raised:
@@ -90,14 +92,24 @@ def explain(error: BaseException, module: ModuleType) -> list[str]:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_solution(f.filename)]
     if not frames:  # refused before a line of theirs ran: a wrong signature, a layer not callable
         call = next(
-            (f for f in reversed(traceback.extract_tb(error.__traceback__)) if Path(f.filename).name.startswith("test_")),
+            (
+                f
+                for f in reversed(traceback.extract_tb(error.__traceback__))
+                if Path(f.filename).name.startswith("test_")
+            ),
             None,
         )
         called = [f"  {call.line}"] if call and call.line else []
-        return [f"{type(error).__name__}: {message[0]}", *message[1:], *(["raised by this call of the test:", *called] if called else [])]
+        return [
+            f"{type(error).__name__}: {message[0]}",
+            *message[1:],
+            *(["raised by this call of the test:", *called] if called else []),
+        ]
     last = frames[-1]
     path = module.__file__ if last.filename.startswith("<") else last.filename
-    lines = [f"{type(error).__name__} in {shown(Path(path or last.filename))}, line {last.lineno}, in {last.name}:"]
+    lines = [
+        f"{type(error).__name__} in {shown(Path(path or last.filename))}, line {last.lineno}, in {last.name}:"
+    ]
     if last.line:
         lines.append(f"    {last.line}")
     if isinstance(error, RecursionError):
@@ -106,7 +118,11 @@ def explain(error: BaseException, module: ModuleType) -> list[str]:
 
 
 def _is_solution(filename: str) -> bool:
-    return filename.startswith("<solution_") or Path(filename).name == "solution.py" or filename in _extra_files
+    return (
+        filename.startswith("<solution_")
+        or Path(filename).name == "solution.py"
+        or filename in _extra_files
+    )
 
 
 _extra_files: set[str] = set()
@@ -136,7 +152,9 @@ class _fresh_state:
     def __exit__(self, *_: object) -> None:
         torch.set_default_dtype(self.dtype)
         torch.set_grad_enabled(self.grad)
-        if torch.are_deterministic_algorithms_enabled():  # asked first: the call imports the compiler
+        if (
+            torch.are_deterministic_algorithms_enabled()
+        ):  # asked first: the call imports the compiler
             torch.use_deterministic_algorithms(False)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)

@@ -25,7 +25,9 @@ _earlier: dict[tuple[str, Tree, bytes], ModuleType] = {}
 class LoadFailure(CourseError):
     """A solution.py that cannot be executed."""
 
-    def __init__(self, message: str, *, path: Path, line: int | None = None, code: str = "") -> None:
+    def __init__(
+        self, message: str, *, path: Path, line: int | None = None, code: str = ""
+    ) -> None:
         where = shown(path) + (f", line {line}" if line else "")
         super().__init__(f"{where}: {message}" + (f"\n    {code.strip()}" if code.strip() else ""))
         self.path = path
@@ -96,7 +98,10 @@ def execute(source: str, path: Path, earlier: Tree = references) -> ModuleType:
         exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise LoadFailure(
-            f"{type(error).__name__}: {error.msg}", path=path, line=error.lineno, code=error.text or ""
+            f"{type(error).__name__}: {error.msg}",
+            path=path,
+            line=error.lineno,
+            code=error.text or "",
         ) from None
     except LoadFailure:
         raise  # an earlier part: it already names its own file
@@ -104,7 +109,11 @@ def execute(source: str, path: Path, earlier: Tree = references) -> ModuleType:
         raise
     except BaseException as error:  # sys.exit() at import time is the learner's bug, not our exit
         frame = next(
-            (f for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == filename),
+            (
+                f
+                for f in reversed(traceback.extract_tb(error.__traceback__))
+                if f.filename == filename
+            ),
             None,
         )
         if isinstance(error, KeyboardInterrupt) and frame is None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--solution", metavar="FILE", help="test this file (one problem only)")
     group.addoption("--solutions", metavar="DIR", help="test DIR/NN-slug/solution.py")
     group.addoption(
-        "--mine", action="store_true", help="take earlier parts from the solutions under test, not the references"
+        "--mine",
+        action="store_true",
+        help="take earlier parts from the solutions under test, not the references",
     )
     group.addoption("--device", default="cpu", help="where tensors live: cpu (default), cuda, mps")
 
@@ -60,8 +62,16 @@ class Run:
         chosen = [n for n in ("--reference", "--solution", "--solutions") if option(n)]
         if len(chosen) > 1:
             raise pytest.UsageError(f"{' and '.join(chosen)} exclude each other: give one of them")
-        self.file = Path(config.invocation_params.dir, option("--solution")) if option("--solution") else None
-        folder = Path(config.invocation_params.dir, option("--solutions")) if option("--solutions") else None
+        self.file = (
+            Path(config.invocation_params.dir, option("--solution"))
+            if option("--solution")
+            else None
+        )
+        folder = (
+            Path(config.invocation_params.dir, option("--solutions"))
+            if option("--solutions")
+            else None
+        )
         if folder and not folder.is_dir():
             raise pytest.UsageError(f"--solutions {folder}: there is no such folder")
         self.device = option("--device")
@@ -89,7 +99,9 @@ class Run:
             path = self.file or self.tree(problem)
             owner = "given" if self.file else self.owner
             earlier = ", earlier parts from the same place" if self.mine else ""
-            self.verdicts[problem.name] = Verdict(problem, path, f"{shown(path)} ({owner}{earlier})")
+            self.verdicts[problem.name] = Verdict(
+                problem, path, f"{shown(path)} ({owner}{earlier})"
+            )
         return self.verdicts[problem.name]
 
     def solution(self, problem: Problem) -> ModuleType:
@@ -139,7 +151,9 @@ def _problem_of(item: pytest.Item) -> Problem | None:
     return catalogue.holding(item.path)
 
 
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
     run = config.stash[RUN]
     found = {p.name: p for item in items if (p := _problem_of(item))}
     if run.file and len(found) > 1:
@@ -220,7 +234,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     run = pyfuncitem.config.stash[RUN]
     verdict = run.verdict(problem)
     check = check_of(pyfuncitem)
-    outcome = check.run(pyfuncitem.funcargs["solution"])
+    module = pyfuncitem.funcargs["solution"]
+    assert isinstance(module, ModuleType)
+    outcome = check.run(module)
     verdict.checks.append(check)
     verdict.outcomes.append(outcome)
     if outcome.status != Status.PASSED:
@@ -229,7 +245,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, Any]:
     report = yield
     problem = _problem_of(item)
     if problem is None or not report.failed or call.excinfo is None:
@@ -239,8 +257,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if ours and item.config.option.tbstyle in ("no", "auto"):
         report.longrepr = str(call.excinfo.value)
     if report.when == "call" and report.capstdout and run.verdicts[problem.name].outcomes:
-        from dataclasses import replace
-
         outcomes = run.verdicts[problem.name].outcomes
         outcomes[-1] = replace(outcomes[-1], printed=report.capstdout)
     elif report.when == "setup" and ours:
@@ -248,8 +264,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
-def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
-    if config.stash[RUN].teaching and config.option.verbose < 1 and report.when in ("call", "setup"):
+def pytest_report_teststatus(
+    report: pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    if (
+        config.stash[RUN].teaching
+        and config.option.verbose < 1
+        and report.when in ("call", "setup")
+    ):
         if report.passed and report.when == "setup":
             return "", "", ""
         return report.outcome, "", ""
@@ -262,7 +284,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run = session.config.stash[RUN]
     for verdict in run.verdicts.values():
         whole = verdict.complete and (verdict.failure or len(verdict.outcomes) == verdict.expected)
-        if whole and verdict.path == verdict.problem.solution and not run.mine and run.device == "cpu":
+        if (
+            whole
+            and verdict.path == verdict.problem.solution
+            and not run.mine
+            and run.device == "cpu"
+        ):
             progress.record(verdict.problem, verdict.outcomes, loads=not verdict.failure)
 
 
@@ -275,12 +302,24 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             for report in terminalreporter.stats["error"]:
                 terminalreporter.write_line(str(report.longrepr))
         else:
-            terminalreporter.write_line("No problem's tests were chosen: name a folder, as in problems/01-embeddings.")
+            terminalreporter.write_line(
+                "No problem's tests were chosen: name a folder, as in problems/01-embeddings."
+            )
         return
     for verdict in run.verdicts.values():
         for number, line in enumerate(verdict_lines(verdict)):
-            good = number == 0 and not verdict.failure and all(o.status == Status.PASSED for o in verdict.outcomes)
-            colour = {"green": True} if good else {"bold": True} if number == 0 else {"red": line.startswith("FAILED")}
+            good = (
+                number == 0
+                and not verdict.failure
+                and all(o.status == Status.PASSED for o in verdict.outcomes)
+            )
+            colour = (
+                {"green": True}
+                if good
+                else {"bold": True}
+                if number == 0
+                else {"red": line.startswith("FAILED")}
+            )
             terminalreporter.write_line(line, **colour)
         terminalreporter.write_line("")
 
@@ -296,8 +335,15 @@ def verdict_lines(verdict: Verdict) -> list[str]:
         diagnosis = diagnose(verdict.problem, verdict.checks, verdict.outcomes)
     known = catalogue.problems()
     after = known.index(verdict.problem) + 1
-    following = known[after] if after < len(known) and verdict.path == verdict.problem.solution else None
+    following = (
+        known[after] if after < len(known) and verdict.path == verdict.problem.solution else None
+    )
     failure = verdict.failure
     return report.problem_report(
-        verdict.problem, verdict.whose, verdict.outcomes, diagnosis, following=following, failure=failure
+        verdict.problem,
+        verdict.whose,
+        verdict.outcomes,
+        diagnosis,
+        following=following,
+        failure=failure,
     )

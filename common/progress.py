@@ -54,7 +54,9 @@ def read() -> dict[str, Any]:
         aside = FILE.with_suffix(".corrupt.json")
         try:
             os.replace(FILE, aside)
-            print(f"{FILE.name} could not be read ({error}); it was set aside as {aside}. Progress starts anew.")
+            print(
+                f"{FILE.name} could not be read ({error}); it was set aside as {aside}. Progress starts anew."
+            )
         except OSError:
             print(f"{FILE} could not be read ({error}); progress is not remembered.")
     return {"version": VERSION, "problems": {}}
@@ -71,7 +73,9 @@ def update(change: dict[str, Any]) -> None:
     try:
         write_atomically(FILE, json.dumps(data, indent=1, sort_keys=True) + "\n")
     except OSError as error:
-        print(f"progress could not be written to {FILE} ({error.strerror}); the result above still holds.")
+        print(
+            f"progress could not be written to {FILE} ({error.strerror}); the result above still holds."
+        )
 
 
 def digest(problem: Problem) -> str:
@@ -112,7 +116,10 @@ def state(problem: Problem, data: dict[str, Any]) -> tuple[State, str]:
         return State.IN_PROGRESS, "not checked yet"
     solved = entry["checks"] and entry["passed"] == entry["checks"]
     if entry["digest"] != digest(problem):
-        return State.IN_PROGRESS, "changed since it passed" if solved else "changed since the last check"
+        return (
+            State.IN_PROGRESS,
+            "changed since it passed" if solved else "changed since the last check",
+        )
     if solved:
         return State.PASSES, ""
     if not entry["loads"]:

@@ -30,22 +30,33 @@ def problem_report(
     number = problem.name[: len(problem.key)].removeprefix("interview-")
     head = f"{'Interview ' if problem.is_interview else ''}{number} {problem.title} · {whose}"
     if failure:
-        return [head, *_indent(failure.splitlines()), f"Next: mend that line and run the tests again."]
+        return [
+            head,
+            *_indent(failure.splitlines()),
+            "Next: mend that line and run the tests again.",
+        ]
     passed = [o for o in outcomes if o.status == Status.PASSED]
     wrong = [o for o in outcomes if o.status in (Status.FAILED, Status.ERROR)]
     todo = [o for o in outcomes if o.status == Status.TODO]
     if not wrong and not todo:
         lines = [f"{head}: all {len(passed)} checks pass."]
         if following:
-            lines.append(f"Next: problems/{following.name}/README.md (uv run gpt2 check {following.key})")
+            lines.append(
+                f"Next: problems/{following.name}/README.md (uv run gpt2 check {following.key})"
+            )
         return lines
     hint = f"uv run gpt2 hint {problem.key}"
     if not wrong:
         if not passed:
-            return [f"{head}: not written yet.", f"Start with {_shown_readme(problem)}; a hint: {hint}"]
+            return [
+                f"{head}: not written yet.",
+                f"Start with {_shown_readme(problem)}; a hint: {hint}",
+            ]
         ours = f"problem {number}: "
         missing = list(
-            dict.fromkeys(o.lines[0].removeprefix("not written yet: ").removeprefix(ours) for o in todo)
+            dict.fromkeys(
+                o.lines[0].removeprefix("not written yet: ").removeprefix(ours) for o in todo
+            )
         )
         return [
             f"{head}: {len(passed)} of {len(outcomes)} checks pass.",
@@ -55,7 +66,10 @@ def problem_report(
     first = _to_show(wrong, diagnosis)
     lines = [head, f"FAILED  {first.sentence}", *_indent(first.lines)]
     if first.printed.strip():
-        lines += ["  your code printed:", *("    " + text for text in first.printed.strip().splitlines()[-3:])]
+        lines += [
+            "  your code printed:",
+            *("    " + text for text in first.printed.strip().splitlines()[-3:]),
+        ]
     if diagnosis:
         lines += _cause(diagnosis)
     others = len(wrong) - 1
@@ -80,7 +94,11 @@ def _cause(diagnosis: Diagnosis) -> list[str]:
         for says in diagnosis.says:
             lines += textwrap.wrap(f"- {says}", WIDTH, subsequent_indent="  ")
         return lines
-    known = "Cause: " if diagnosis.exact else "Likely cause (this check's values match; others differ): "
+    known = (
+        "Cause: "
+        if diagnosis.exact
+        else "Likely cause (this check's values match; others differ): "
+    )
     return textwrap.wrap(known + diagnosis.says[0], WIDTH)
 
 

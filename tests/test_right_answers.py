@@ -31,5 +31,9 @@ def test_every_problem_has_at_least_three_right_answers(problem):
 @pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)
 def test_the_reference_passes_every_check(problem):
     module = loading.load(problem.reference)
-    wrong = [(o.name, o.lines) for o in (c.run(module) for c in checks_of(problem)) if o.status != Status.PASSED]
+    wrong = [
+        (o.name, o.lines)
+        for o in (c.run(module) for c in checks_of(problem))
+        if o.status != Status.PASSED
+    ]
     assert not wrong

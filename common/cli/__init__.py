@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from common.errors import CourseError
 
@@ -28,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a pipe or an old console may not speak UTF-8
-            stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(stream, TextIOWrapper):  # a pipe or an old console may not speak UTF-8
+            stream.reconfigure(errors="replace")
     try:
         return _dispatch(arguments)
     except CourseError as error:
@@ -55,7 +56,9 @@ def _dispatch(arguments: list[str]) -> int:
 
         close = get_close_matches(name, COMMANDS, n=1)
         meant = f"; did you mean `gpt2 {close[0]}`?" if close else ""
-        print(f"gpt2: there is no command {name!r}{meant} (gpt2 --help lists them)", file=sys.stderr)
+        print(
+            f"gpt2: there is no command {name!r}{meant} (gpt2 --help lists them)", file=sys.stderr
+        )
         return 2
     target, summary = COMMANDS[name]
     module_name, function = target.split(".")
@@ -69,6 +72,11 @@ def _dispatch(arguments: list[str]) -> int:
 
 def overview() -> str:
     """The commands, a line each."""
-    lines = ["usage: gpt2 [command] [options]", "", "Without a command: where you stand and what is next.", ""]
+    lines = [
+        "usage: gpt2 [command] [options]",
+        "",
+        "Without a command: where you stand and what is next.",
+        "",
+    ]
     lines += [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join([*lines, "", "gpt2 COMMAND --help says more."])

@@ -34,7 +34,9 @@ def status() -> int:
     if following is None:
         print("Every problem passes: the GPT-2 you have is your own.")
         return 0
-    print(f"Next: {following.key} {following.title} ({following.difficulty.lower()}, about {following.minutes} minutes)")
+    print(
+        f"Next: {following.key} {following.title} ({following.difficulty.lower()}, about {following.minutes} minutes)"
+    )
     print(f"  read   {shown(following.readme)}")
     print(f"  write  {shown(following.solution)}")
     print(f"  check  uv run gpt2 check {following.key}")
@@ -54,7 +56,9 @@ def show_list(_: argparse.Namespace) -> int:
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("problem", nargs="?", help="number or name; default: the first unsolved one")
+    parser.add_argument(
+        "problem", nargs="?", help="number or name; default: the first unsolved one"
+    )
 
 
 def check(args: argparse.Namespace) -> int:
@@ -64,7 +68,9 @@ def check(args: argparse.Namespace) -> int:
         print("Every problem passes. `gpt2 check NN` checks one of them again.")
         return 0
     if not problem.tests.is_file():
-        raise CourseError(f"{shown(problem.tests)} is missing: `git checkout {shown(problem.tests)}` brings it back")
+        raise CourseError(
+            f"{shown(problem.tests)} is missing: `git checkout {shown(problem.tests)}` brings it back"
+        )
     import pytest
 
     code = pytest.main([str(problem.folder), f"--rootdir={ROOT}", "-p", "no:warnings"])
@@ -72,8 +78,12 @@ def check(args: argparse.Namespace) -> int:
 
 
 def add_hint_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("problem", nargs="?", help="number or name; default: the first unsolved one")
-    parser.add_argument("--again", action="store_true", help="show the hints opened so far, and no new one")
+    parser.add_argument(
+        "problem", nargs="?", help="number or name; default: the first unsolved one"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="show the hints opened so far, and no new one"
+    )
 
 
 def hint(args: argparse.Namespace) -> int:
@@ -106,7 +116,9 @@ def hint(args: argparse.Namespace) -> int:
 
 def add_diff_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("problem", help="number or name")
-    parser.add_argument("--spoil", action="store_true", help="show the reference before yours passes")
+    parser.add_argument(
+        "--spoil", action="store_true", help="show the reference before yours passes"
+    )
 
 
 def diff(args: argparse.Namespace) -> int:
@@ -119,7 +131,11 @@ def diff(args: argparse.Namespace) -> int:
             "--spoil shows it now"
         )
     mine, reference = _lines(problem.solution), _lines(problem.reference)
-    lines = [*difflib.unified_diff(mine, reference, shown(problem.solution), shown(problem.reference), lineterm="", n=3)]
+    lines = [
+        *difflib.unified_diff(
+            mine, reference, shown(problem.solution), shown(problem.reference), lineterm="", n=3
+        )
+    ]
     if not lines:
         print("Yours and the reference are the same.")
     for line in lines:
@@ -139,10 +155,14 @@ def reset(args: argparse.Namespace) -> int:
     if progress.untouched(problem) and problem.solution.is_file():
         print(f"{shown(problem.solution)} is the skeleton already.")
         return 0
-    if not args.yes and not _confirmed(f"Replace {shown(problem.solution)} by the skeleton? A backup is kept. [y/N] "):
+    if not args.yes and not _confirmed(
+        f"Replace {shown(problem.solution)} by the skeleton? A backup is kept. [y/N] "
+    ):
         print("Nothing was changed.")
         return 1
-    print(f"Reset. Your file is kept as {shown(restart(problem))}; uv run gpt2 undo brings it back.")
+    print(
+        f"Reset. Your file is kept as {shown(restart(problem))}; uv run gpt2 undo brings it back."
+    )
     return 0
 
 
@@ -158,7 +178,9 @@ def undo(_: argparse.Namespace) -> int:
         raise CourseError(f"the backup {kept} is gone; that reset cannot be undone")
     if not progress.untouched(problem):
         print(f"What was there now is kept as {shown(_keep(problem))}.")
-    progress.write_atomically(problem.solution, kept.read_text(encoding="utf-8", errors="surrogateescape"))
+    progress.write_atomically(
+        problem.solution, kept.read_text(encoding="utf-8", errors="surrogateescape")
+    )
     progress.update({"resets": resets[:-1]})
     print(f"{shown(problem.solution)} is back as it was before the reset.")
     return 0
@@ -168,7 +190,14 @@ def restart(problem: Problem) -> Path:
     """Keep the learner's file, put the skeleton in its place, and return where the old one is."""
     backup = _keep(problem)
     resets = progress.read().get("resets", [])
-    progress.update({"resets": [*resets, {"problem": problem.name, "backup": str(backup.relative_to(progress.FOLDER))}]})
+    progress.update(
+        {
+            "resets": [
+                *resets,
+                {"problem": problem.name, "backup": str(backup.relative_to(progress.FOLDER))},
+            ]
+        }
+    )
     progress.write_atomically(problem.solution, problem.skeleton.read_text(encoding="utf-8"))
     return backup
 
@@ -189,7 +218,9 @@ def _keep(problem: Problem) -> Path:
 
 def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise UsageError("this asks before it replaces a file, and there is no terminal to answer in: add --yes")
+        raise UsageError(
+            "this asks before it replaces a file, and there is no terminal to answer in: add --yes"
+        )
     return input(question).strip().lower() in ("y", "yes")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -26,7 +26,9 @@ class CheckFailed(AssertionError):
         because: for the learner: what the output shows, the usual cause, where to look.
     """
 
-    def __init__(self, what: str, *, expected: Any = None, got: Any = None, because: str = "") -> None:
+    def __init__(
+        self, what: str, *, expected: Any = None, got: Any = None, because: str = ""
+    ) -> None:
         self.what, self.because = what, because
         self.expected = None if expected is None else str(expected)
         self.got = None if got is None else str(got)
@@ -37,7 +39,7 @@ class CheckFailed(AssertionError):
         return [self.what, *pair] + ([self.because] if self.because else [])
 
 
-def fail(what: str, *, expected: Any = None, got: Any = None, because: str = "") -> None:
+def fail(what: str, *, expected: Any = None, got: Any = None, because: str = "") -> NoReturn:
     """Raise CheckFailed."""
     raise CheckFailed(what, expected=expected, got=got, because=because)
 
@@ -57,7 +59,12 @@ def assert_equal(actual: Any, expected: Any, what: str, *, because: str = "") ->
     else:
         same = not isinstance(actual, Tensor) and bool(actual == expected)
     if not same:
-        fail(f"{what} is not what it should be:", expected=repr(expected), got=_brief(actual), because=because)
+        fail(
+            f"{what} is not what it should be:",
+            expected=repr(expected),
+            got=_brief(actual),
+            because=because,
+        )
 
 
 def assert_tensor(actual: Any, what: str) -> Tensor:
@@ -144,7 +151,7 @@ def assert_raises(
     *,
     naming: Sequence[object] = (),
     because: str = "",
-) -> Iterator[None]:
+) -> Generator[None]:
     """Check that bad input is refused by the right exception, and that its message helps.
 
     Args:
@@ -177,10 +184,12 @@ def assert_raises(
         )
     else:
         observe(f"{call} raises", None)
-        fail(f"{call} must be refused with {names}:", expected=names, got="no error", because=because)
+        fail(
+            f"{call} must be refused with {names}:", expected=names, got="no error", because=because
+        )
 
 
-def assert_gradients(module: torch.nn.Module, what: str, *, because: Callable[[str], str] | str = "") -> None:
+def assert_gradients(module: torch.nn.Module, what: str, *, because: str = "") -> None:
     """Check that after backward() every parameter of the module has a gradient that is not zero."""
     unreached = [
         name
@@ -189,18 +198,20 @@ def assert_gradients(module: torch.nn.Module, what: str, *, because: Callable[[s
     ]
     observe(f"parameters of {what} without a gradient", unreached)
     if unreached:
-        name = unreached[0]
+        names = ", ".join(f"`{n}`" for n in unreached[:4]) + (", ..." if len(unreached) > 4 else "")
         fail(
-            f"after {what}.backward(), `{name}` has no gradient:",
+            f"after {what}.backward(), `{unreached[0]}` has no gradient:",
             expected="a gradient for every parameter",
-            got="none for " + ", ".join(f"`{n}`" for n in unreached[:4]) + (", ..." if len(unreached) > 4 else ""),
-            because=because(name) if callable(because) else because
-            or f"`{name}` takes no part in the result: it is never used, or cut off by detach(), "
-            "no_grad() or requires_grad=False.",
+            got=f"none for {names}",
+            because=because
+            or f"`{unreached[0]}` takes no part in the result: it is never used, or cut off by "
+            "detach(), no_grad() or requires_grad=False.",
         )
 
 
-def mismatch(actual: Tensor, expected: Tensor, *, atol: float = ATOL, rtol: float = RTOL) -> tuple[int, ...] | None:
+def mismatch(
+    actual: Tensor, expected: Tensor, *, atol: float = ATOL, rtol: float = RTOL
+) -> tuple[int, ...] | None:
     """The index of the first value that is off, or None."""
     wrong = ~_close(actual, expected, atol, rtol)
     return tuple(wrong.nonzero()[0].tolist()) if wrong.any() else None
@@ -223,4 +234,8 @@ def _brief(value: Any) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     text = repr(value)
     text = text if len(text) <= 70 else text[:67] + "..."
-    return text if isinstance(value, int | float | str | tuple | list | dict | None) else f"{type(value).__name__}: {text}"
+    return (
+        text
+        if isinstance(value, int | float | str | tuple | list | dict | None)
+        else f"{type(value).__name__}: {text}"
+    )

@@ -8,7 +8,9 @@ from common.testing.asserts import fail, number
 from common.testing.trace import observe
 
 
-def assert_dropped(values: Tensor, kept: float | Tensor, rate: float, what: str, *, because: str) -> None:
+def assert_dropped(
+    values: Tensor, kept: float | Tensor, rate: float, what: str, *, because: str
+) -> None:
     """Check that each value was dropped (0) with probability `rate`, else scaled up by 1 / (1 - rate).
 
     Args:
@@ -22,9 +24,17 @@ def assert_dropped(values: Tensor, kept: float | Tensor, rate: float, what: str,
     # Five standard deviations of a share of n independent draws: one run in a million is off by more.
     margin = 5 * (rate * (1 - rate) / values.numel()) ** 0.5
     near = abs(share - rate) <= margin
-    observe(f"dropout of {what}", ("right values" if bool(right.all()) else "other values", round(share, 1)))
+    observe(
+        f"dropout of {what}",
+        ("right values" if bool(right.all()) else "other values", round(share, 1)),
+    )
     if share == 0 and rate > 0:
-        fail(f"nothing of {what} is ever dropped in train mode:", expected=f"a share of {rate:g}", got="0", because=because)
+        fail(
+            f"nothing of {what} is ever dropped in train mode:",
+            expected=f"a share of {rate:g}",
+            got="0",
+            because=because,
+        )
     if not near:
         fail(
             f"the share of {what} that is dropped in train mode is wrong:",

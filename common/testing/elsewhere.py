@@ -6,7 +6,7 @@ imports that torch's "meta" device brings (0.4 s) are needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,17 +26,23 @@ class DevicesDiffer(RuntimeError):
 
 class _Mode(TorchFunctionMode):
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         tensors = [t for t in _flat((args, kwargs)) if isinstance(t, Tensor)]
-        if func == torch.Tensor.device.__get__:  # pyright: ignore[reportAttributeAccessIssue]
+        if func == torch.Tensor.device.__get__:
             return ELSEWHERE if is_elsewhere(args[0]) else func(*args)
         moved, args, kwargs = _without_elsewhere(args, kwargs)
         there = [is_elsewhere(t) for t in tensors if t.ndim > 0]
         if any(there) and not all(there) and name not in _MAY_MIX:
-            raise DevicesDiffer(f"{name}: expected all tensors on one device, but one is still on the CPU")
+            raise DevicesDiffer(
+                f"{name}: expected all tensors on one device, but one is still on the CPU"
+            )
         result = func(*args, **kwargs)
         to_cpu = name == "cpu" or (name == "to" and not moved and _names_a_device(args, kwargs))
         if moved or (any(map(is_elsewhere, tensors)) and not to_cpu):
@@ -53,7 +59,7 @@ def is_elsewhere(tensor: Tensor) -> bool:
 
 
 @contextmanager
-def elsewhere(module: nn.Module | None = None) -> Iterator[Callable[[Tensor], Tensor]]:
+def elsewhere(module: nn.Module | None = None) -> Generator[Callable[[Tensor], Tensor]]:
     """Code inside runs with `ELSEWHERE` as a real device; yields a function that sends a tensor there.
 
     Args:

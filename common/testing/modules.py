@@ -25,10 +25,19 @@ from common.testing.trace import observe
 M = TypeVar("M", bound=nn.Module)
 
 # All sizes differ and are odd where they can be, so that no two axes can be taken for each other.
-TINY = dict(
-    vocab_size=29, n_positions=11, n_embd=15, n_layer=2, n_head=3, n_inner=41,
-    embd_pdrop=0.1, attn_pdrop=0.2, resid_pdrop=0.3, layer_norm_epsilon=0.03, initializer_range=0.05,
-)  # fmt: skip
+TINY = {
+    "vocab_size": 29,
+    "n_positions": 11,
+    "n_embd": 15,
+    "n_layer": 2,
+    "n_head": 3,
+    "n_inner": 41,
+    "embd_pdrop": 0.1,
+    "attn_pdrop": 0.2,
+    "resid_pdrop": 0.3,
+    "layer_norm_epsilon": 0.03,
+    "initializer_range": 0.05,
+}
 
 device: torch.device = torch.device("cpu")  # set by --device
 
@@ -44,8 +53,11 @@ def draw(name: str, *shape: int) -> Tensor:
     return torch.randn(shape, generator=generator).to(device)
 
 
-def draw_ids(name: str, *shape: int, vocab_size: int = TINY["vocab_size"]) -> Tensor:
-    """Token ids, int64, that depend on the name and the shape alone. The last id is vocab_size - 1."""
+def draw_ids(name: str, *shape: int, vocab_size: int = 29) -> Tensor:
+    """Token ids, int64, that follow from name and shape alone; the last one is vocab_size - 1.
+
+    The default is tiny()'s vocabulary.
+    """
     generator = torch.Generator().manual_seed(zlib.crc32(f"{name}{shape}".encode()))
     ids = torch.randint(vocab_size, shape, generator=generator)
     ids.view(-1)[-1] = vocab_size - 1
@@ -79,7 +91,9 @@ def fill(module: M, *, gain: float = 1.5) -> M:
     return module.to(device).eval()
 
 
-def twins(learner: Callable[..., M], reference: Callable[..., M], *args: Any, gain: float = 1.5) -> tuple[M, M]:
+def twins(
+    learner: Callable[..., M], reference: Callable[..., M], *args: Any, gain: float = 1.5
+) -> tuple[M, M]:
     """Build the learner's module and the reference's with the same arguments and parameters."""
     return fill(learner(*args), gain=gain), fill(reference(*args), gain=gain)
 
@@ -143,7 +157,10 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
     for name, value in module.state_dict().items():
         grown = name not in before or before[name].shape != value.shape
         if grown or not torch.equal(before[name], value):
-            fail(f"calling {what} changed its own `{name}`", because="A forward pass leaves the module as it is.")
+            fail(
+                f"calling {what} changed its own `{name}`",
+                because="A forward pass leaves the module as it is.",
+            )
 
 
 def assert_input_untouched(module: Callable[..., Any], *inputs: Tensor, what: str) -> None:
@@ -159,7 +176,9 @@ def assert_input_untouched(module: Callable[..., Any], *inputs: Tensor, what: st
         )  # fmt: skip
 
 
-def assert_rows_independent(module: Callable[..., Any], x: Tensor, *, what: str, other: Tensor) -> None:
+def assert_rows_independent(
+    module: Callable[..., Any], x: Tensor, *, what: str, other: Tensor
+) -> None:
     """Check that changing batch row 1 of x (to row 1 of `other`) leaves the result for row 0 alone."""
     changed = x.clone()
     changed[1] = other[1]
@@ -172,7 +191,9 @@ def assert_rows_independent(module: Callable[..., Any], x: Tensor, *, what: str,
     )  # fmt: skip
 
 
-def assert_keeps_dtype(module: M, *inputs: Any, what: str, dtype: torch.dtype = torch.float64) -> None:
+def assert_keeps_dtype(
+    module: M, *inputs: Any, what: str, dtype: torch.dtype = torch.float64
+) -> None:
     """Check that the module, moved to another float type, works and answers in that type."""
     moved = copy.deepcopy(module).to(dtype)
     args = [x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs]
