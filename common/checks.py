@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from common.catalogue import shown
+from common.causes import usual_cause
 from common.loading import LoadFailure
 from common.results import Outcome, Status
 from common.testing import trace
@@ -86,35 +87,22 @@ class Check:
 
 
 def explain(error: BaseException, module: ModuleType) -> list[str]:
-    """An exception in a few lines: the learner's own frames only, or the call that their code refused."""
+    """An exception in a few lines: the learner's own frames only, or the call that was refused."""
     message = (str(error).strip() or "(no message)").splitlines()
     message = [line for line in message if line.strip()][:3]
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_solution(f.filename)]
-    if not frames:  # refused before a line of theirs ran: a wrong signature, a layer not callable
-        call = next(
-            (
-                f
-                for f in reversed(traceback.extract_tb(error.__traceback__))
-                if Path(f.filename).name.startswith("test_")
-            ),
-            None,
-        )
-        called = [f"  {call.line}"] if call and call.line else []
-        return [
-            f"{type(error).__name__}: {message[0]}",
-            *message[1:],
-            *(["raised by this call of the test:", *called] if called else []),
-        ]
-    last = frames[-1]
-    path = module.__file__ if last.filename.startswith("<") else last.filename
-    lines = [
-        f"{type(error).__name__} in {shown(Path(path or last.filename))}, line {last.lineno}, in {last.name}:"
-    ]
-    if last.line:
-        lines.append(f"    {last.line}")
-    if isinstance(error, RecursionError):
-        return [*lines, "It calls itself without end."]
-    return lines + message
+    cause = [sentence] if (sentence := usual_cause(error)) else []
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in trace if _is_solution(f.filename)]
+    if frames:
+        last = frames[-1]
+        path = module.__file__ if last.filename.startswith("<") else last.filename
+        where = f"{shown(Path(path or last.filename))}, line {last.lineno}, in {last.name}:"
+        code = [f"    {last.line}"] if last.line else []
+        return [f"{type(error).__name__} in {where}", *code, *message, *cause]
+    # Refused before a line of theirs ran: a wrong signature, something that is not callable.
+    call = next((f for f in reversed(trace) if Path(f.filename).name.startswith("test_")), None)
+    called = ["raised by this line of the test:", f"    {call.line}"] if call and call.line else []
+    return [f"{type(error).__name__}: {message[0]}", *message[1:], *called, *cause]
 
 
 def _is_solution(filename: str) -> bool:

@@ -15,7 +15,7 @@ from common.mistakes import Mistake
 from common.results import Diagnosis, Outcome, Status
 from common.testing import trace
 
-BUDGET = 1.0  # seconds; a learner waits for this
+BUDGET = 0.5  # seconds; a learner waits for this
 
 
 def diagnose(
@@ -64,7 +64,7 @@ def diagnose(
             partial = _diagnosis(fitting, check, exact=False)
         if partial:
             break
-    if partial is None and wrong and _telling(wrong[0][1]):
+    if partial is None and wrong and wrong[0][1].status == Status.FAILED and _telling(wrong[0][1]):
         for pair in combinations(mistakes.known(problem), 2):
             if time.monotonic() > deadline:
                 break

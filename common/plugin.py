@@ -137,6 +137,7 @@ def _only_problems(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    _mend_arguments(config)
     run = Run(config)
     config.stash[RUN] = run
     if run.teaching:
@@ -145,6 +146,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.disable_warnings = True
         if config.option.verbose == 0:
             config.option.verbose = -1
+
+
+def _mend_arguments(config: pytest.Config) -> None:
+    """Undo what a path after --solution or --solutions does to pytest.
+
+    pytest looks for its root, and so for our settings, before it knows these options, and takes
+    their values for test paths.
+    """
+    if config.rootpath == catalogue.ROOT or not (
+        config.getoption("--solution") or config.getoption("--solutions")
+    ):
+        return
+    config.option.importmode = "importlib"
+    for plugin in ("lfplugin", "nfplugin"):  # these two write a cache beside the other path
+        config.pluginmanager.set_blocked(plugin)
+    here = config.invocation_params.dir
+    if not config.option.file_or_dir and catalogue.holding(here) is None:
+        config.args = [str(catalogue.PROBLEMS)]
 
 
 def _problem_of(item: pytest.Item) -> Problem | None:

@@ -33,7 +33,7 @@ def problem_report(
         return [
             head,
             *_indent(failure.splitlines()),
-            "Next: mend that line and run the tests again.",
+            "Next: mend this and run again.",
         ]
     passed = [o for o in outcomes if o.status == Status.PASSED]
     wrong = [o for o in outcomes if o.status in (Status.FAILED, Status.ERROR)]
@@ -59,8 +59,9 @@ def problem_report(
             )
         )
         return [
-            f"{head}: {len(passed)} of {len(outcomes)} checks pass.",
+            head,
             *(f"  not written yet: {name}" for name in missing[:4]),
+            f"{len(passed)} of {len(outcomes)} checks pass.",
             f"Next: write it. A hint: {hint}",
         ]
     first = _to_show(wrong, diagnosis)
@@ -103,10 +104,14 @@ def _cause(diagnosis: Diagnosis) -> list[str]:
 
 
 def _indent(lines: Sequence[str]) -> list[str]:
-    """Two columns in, wrapped to the width; a line that is already indented keeps its indent."""
+    """Two columns in and wrapped to the width, or cut where it is code (four columns in)."""
     out: list[str] = []
     for line in lines:
         lead = " " * (2 + len(line) - len(line.lstrip()))
+        if len(lead) > 5:  # code: cut, not wrapped
+            text = lead + line.strip()
+            out.append(text if len(text) <= WIDTH else text[: WIDTH - 3] + "...")
+            continue
         out += textwrap.wrap(
             line.strip(), WIDTH, initial_indent=lead, subsequent_indent=lead, break_on_hyphens=False
         ) or [""]

@@ -29,7 +29,8 @@ class Outcome:
     @property
     def sentence(self) -> str:
         """The check's name as a person reads it."""
-        return self.name.removeprefix("test_").replace("_", " ")
+        name, _, case = self.name.removeprefix("test_").partition("[")
+        return name.replace("_", " ") + (f" ({case[:-1]})" if case else "")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,270 @@
+"""The course checks itself: skeletons, references, READMEs, and that nothing is left solved."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import re
+
+import pytest
+
+from common import GPT2Config, catalogue, loading, progress
+from common.catalogue import ROOT, Problem, problems
+from common.collecting import checks_of
+from common.results import Status
+
+each_problem = pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)
+
+SECTIONS = [
+    "Goal",
+    "The idea",
+    "By hand",
+    "Build",
+    "Hints",
+    "When you see this",
+    "Check",
+    "Go further",
+    "Read",
+]
+INTERVIEW_SECTIONS = ["Task", "Build", "Constraints", "Examples", "Hints", "Check"]
+DETAILS = re.compile(r"<details>.*?</details>", re.S)
+
+
+# --- skeletons and references --------------------------------------------------------------------
+
+
+@each_problem
+def test_the_skeleton_loads_and_waits_to_be_written(problem: Problem):
+    module = loading.load(problem.skeleton)
+    outcomes = [check.run(module) for check in checks_of(problem)]
+    assert any(o.status == Status.TODO for o in outcomes)
+    ours = [(o.name, o.lines) for o in outcomes if o.status == Status.ERROR]
+    assert not ours, "a skeleton is unfinished, never broken"
+    holes = re.findall(r'raise NotImplementedError\("(.*?)"\)', problem.skeleton.read_text())
+    assert holes
+    assert all(re.match(rf"problem {problem.key}: \w+", hole) for hole in holes), holes
+    assert f"TODO({problem.key})" in problem.skeleton.read_text()
+
+
+@each_problem
+def test_nothing_that_a_skeleton_gives_passes_a_whole_problem(problem: Problem):
+    module = loading.load(problem.skeleton)
+    outcomes = [check.run(module) for check in checks_of(problem)]
+    assert sum(o.status == Status.PASSED for o in outcomes) < len(outcomes) / 2
+
+
+@pytest.mark.skipif(progress.FOLDER.exists(), reason="a learner works in this checkout")
+@each_problem
+def test_no_problem_is_left_solved(problem: Problem):
+    assert problem.solution.read_bytes() == problem.skeleton.read_bytes()
+
+
+def public(path) -> dict[str, tuple[str, str]]:
+    """Signature and docstring of each public function, class and method, by name."""
+    found = {}
+
+    def visit(body, prefix):
+        for node in body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                private = node.name.startswith("_") and node.name != "__init__"
+                if private:
+                    continue
+                signature = ast.unparse(node.args) + str(node.returns and ast.unparse(node.returns)) \
+                    if isinstance(node, ast.FunctionDef) else ", ".join(map(ast.unparse, node.bases))  # fmt: skip
+                found[prefix + node.name] = (signature, ast.get_docstring(node) or "")
+                if isinstance(node, ast.ClassDef):
+                    visit(node.body, f"{node.name}.")
+
+    visit(ast.parse(path.read_text(encoding="utf-8")).body, "")
+    return found
+
+
+@each_problem
+def test_skeleton_and_reference_agree_in_names_signatures_and_docstrings(problem: Problem):
+    skeleton, reference = public(problem.skeleton), public(problem.reference)
+    names = {n for n in reference if not n.endswith("__init__")}
+    assert {n for n in skeleton if not n.endswith("__init__")} == names
+    for name in skeleton.keys() & reference.keys():
+        assert skeleton[name] == reference[name], name
+
+
+@each_problem
+def test_every_public_name_of_a_reference_has_a_docstring(problem: Problem):
+    bare = [
+        n for n, (_, doc) in public(problem.reference).items() if not doc and "__init__" not in n
+    ]
+    assert not bare
+    assert ast.get_docstring(ast.parse(problem.reference.read_text()))
+
+
+@each_problem
+def test_a_solution_imports_only_what_it_may(problem: Problem):
+    import sys
+
+    extra = {"13": {"regex"}, "17": {"safetensors", "huggingface_hub"}}.get(problem.key, set())
+    allowed = {"torch", "common"} | set(sys.stdlib_module_names) | extra
+    for path in (problem.reference, problem.skeleton):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {n.split(".")[0] for n in names} <= allowed, path
+            if isinstance(node, ast.ImportFrom) and node.module == "common":
+                assert {a.name for a in node.names} <= {"GPT2Config", "problem"}, path
+
+
+def test_the_shared_config_is_the_reference_of_problem_09():
+    def of(path):
+        return next(
+            ast.dump(n)
+            for n in ast.parse(path.read_text()).body
+            if isinstance(n, ast.ClassDef) and n.name == "GPT2Config"
+        )
+
+    assert of(ROOT / "common/config.py") == of(catalogue.find(9).reference)
+
+
+# --- READMEs -------------------------------------------------------------------------------------
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^## (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+
+
+@each_problem
+def test_the_readme_has_its_sections_in_order(problem: Problem):
+    text = problem.readme_text
+    label = f"Interview {problem.key[-2:]}" if problem.is_interview else problem.key
+    assert text.startswith(f"# {label} · ")
+    assert headings(text) == (INTERVIEW_SECTIONS if problem.is_interview else SECTIONS)
+    assert problem.difficulty in ("Easy", "Medium", "Hard")
+    assert 10 <= problem.minutes <= 120
+
+
+@each_problem
+def test_the_readme_has_three_hints_and_is_neither_thin_nor_long(problem: Problem):
+    assert [title[:7] for title, _ in problem.hints] == ["Hint 1:", "Hint 2:", "Hint 3:"]
+    words = len(DETAILS.sub("", problem.readme_text).split())
+    assert 250 <= words <= 1100, words
+
+
+@each_problem
+def test_the_readmes_examples_run(problem: Problem):
+    names = dict(vars(loading.load(problem.reference)))
+    result = doctest.testfile(str(problem.readme), module_relative=False, globs=names)
+    assert result.failed == 0
+    assert result.attempted > 0
+
+
+@each_problem
+def test_the_readme_names_everything_that_the_checks_use(problem: Problem):
+    module = loading.load(problem.reference)
+    used = {part for check in checks_of(problem) for part in check.run(module).parts}
+    missing = sorted(name for name in used if not re.search(rf"\b{name}\b", problem.readme_text))
+    assert not missing
+
+
+def all_readmes():
+    return [ROOT / "README.md", *(p.readme for p in problems())]
+
+
+@pytest.mark.parametrize("path", all_readmes(), ids=lambda p: p.parent.name)
+def test_relative_links_lead_somewhere_and_figures_are_right(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+        assert (path.parent / target).exists(), target
+    counts = {
+        f"{preset().num_parameters():,}"
+        for preset in (
+            GPT2Config.gpt2_small,
+            GPT2Config.gpt2_medium,
+            GPT2Config.gpt2_large,
+            GPT2Config.gpt2_xl,
+        )
+    }
+    small = GPT2Config()
+    untied = f"{small.num_parameters() + small.vocab_size * small.n_embd:,}"
+    for figure in re.findall(r"\b\d{1,3}(?:,\d{3}){2,}\b", text):
+        assert figure in counts | {untied, f"{small.vocab_size * small.n_embd:,}"}, figure
+
+
+@pytest.mark.parametrize("path", all_readmes(), ids=lambda p: p.parent.name)
+def test_readmes_keep_the_voice(path):
+    text = re.sub(r"```.*?```|`[^`]*`", "", path.read_text(encoding="utf-8"), flags=re.S)
+    assert "!" not in text.replace("![", "[")
+    assert not re.search("[\U0001f300-\U0001faff]", text)
+
+
+def test_the_map_in_the_readme_is_the_catalogue():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for problem in problems():
+        row = next(
+            (
+                line
+                for line in text.splitlines()
+                if f"problems/{problem.name}" in line and "|" in line
+            ),
+            "",
+        )
+        assert problem.title in row, problem.name
+        assert f"{problem.minutes} min" in row, problem.name
+        assert problem.difficulty.lower() in row.lower(), problem.name
+
+
+# --- the harness ---------------------------------------------------------------------------------
+
+STAIRS = [
+    {"errors", "config", "results", "causes", "__init__"},
+    {"catalogue", "light_torch", "tokenizer", "texts"},
+    {"loading", "testing", "progress"},
+    {"checks", "mistakes", "report"},
+    {"diagnosis", "collecting"},
+    {"plugin"},
+]
+
+
+def test_imports_go_down_the_stairs_only():
+    step = {name: number for number, names in enumerate(STAIRS) for name in names}
+    for path in sorted((ROOT / "common").rglob("*.py")):
+        parts = path.relative_to(ROOT / "common").parts
+        own = parts[0].removesuffix(".py")
+        if own in ("cli", "__init__"):
+            continue
+        assert own in step, f"common/{own} has no step in STAIRS"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common"):
+                names = (
+                    [node.module]
+                    if node.module != "common"
+                    else [f"common.{a.name}" for a in node.names]
+                )
+            for name in names:
+                if not name.startswith("common."):
+                    continue
+                other = name.split(".")[1]
+                assert other != "cli", f"{path} imports the command line"
+                if other in step and other != own:
+                    assert step[other] <= step[own], (
+                        f"{path.name} (step {step[own]}) imports {other} (step {step[other]})"
+                    )
+
+
+def test_files_are_short_enough_to_hold_in_the_head():
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in [*(ROOT / "common").rglob("*.py"), *(ROOT / "solutions").rglob("solution.py")]
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 320
+    }
+    assert not long
+
+
+def test_every_function_of_the_harness_has_a_docstring_that_says_something():
+    for path in sorted((ROOT / "common").rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith(
+                ("_", "add_", "pytest_")
+            ):
+                doc = ast.get_docstring(node)
+                short = inspect.cleandoc(ast.unparse(node)).count("\n") <= 3
+                assert doc or short, f"{path.name}: {node.name}"
