@@ -15,8 +15,8 @@ SOLUTIONS = ROOT / "solutions"
 
 _FOLDER = re.compile(r"(?P<interview>interview-)?(?P<number>\d\d)-[a-z0-9-]+")
 _EFFORT = re.compile(r"^\*\*(?P<difficulty>[A-Za-z ]+)\*\* · about (?P<minutes>\d+) minutes", re.M)
-_HINT = re.compile(
-    r"<details>\s*<summary>(?P<title>Hint[^<]*)</summary>\s*(?P<text>.*?)\s*</details>", re.S
+_FOLDED = re.compile(
+    r"<details>\s*<summary>(?P<title>[^<]*)</summary>\s*(?P<text>.*?)\s*</details>", re.S
 )
 
 
@@ -95,7 +95,14 @@ class Problem:
     @property
     def hints(self) -> list[tuple[str, str]]:
         """The README's folded hints, in order: (title, markdown)."""
-        return [(m["title"].strip(), m["text"]) for m in _HINT.finditer(self.readme_text)]
+        folded = [(m["title"].strip(), m["text"]) for m in _FOLDED.finditer(self.readme_text)]
+        return [(title, text) for title, text in folded if title.startswith("Hint")]
+
+    @property
+    def questions(self) -> list[tuple[str, str]]:
+        """The folded questions of "Go further", in order: (question, answer in markdown)."""
+        text = self.readme_text.partition("## Go further")[2].partition("\n## ")[0]
+        return [(m["title"].strip(), m["text"]) for m in _FOLDED.finditer(text)]
 
 
 @cache

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from functools import cache
 
 import pytest
 
 from common import loading
-from common.catalogue import Problem
+from common.catalogue import ROOT, Problem
 from common.checks import Check
+from common.errors import CourseError
 
 
 class _Collector:
@@ -26,12 +29,20 @@ class _Collector:
             self.checks.append(Check(item.name, item.obj, arguments))
 
 
-@cache
 def checks_of(problem: Problem) -> tuple[Check, ...]:
-    """The checks as pytest collects them, in file order; the slow ones left out."""
+    """The checks as pytest collects them, in file order; the slow ones left out.
+
+    Remembered for as long as the test file stays as it is.
+    """
+    return _collected(problem, problem.tests.read_bytes() if problem.tests.is_file() else b"")
+
+
+@cache
+def _collected(problem: Problem, _: bytes) -> tuple[Check, ...]:
     collector = _Collector(problem)
-    quiet = ["--collect-only", "-p", "no:terminal", "--rootdir", str(problem.folder.parent.parent)]
-    code = pytest.main([*quiet, str(problem.folder)], plugins=[collector])
+    arguments = ["--collect-only", f"--rootdir={ROOT}", "-p", "no:warnings", str(problem.folder)]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        code = pytest.main(arguments, plugins=[collector])
     if code != pytest.ExitCode.OK:
-        raise RuntimeError(f"collecting the checks of {problem.name} ended with {code!r}")
+        raise CourseError(f"the checks of {problem.name} cannot be collected:\n{said.getvalue()}")
     return tuple(collector.checks)

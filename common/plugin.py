@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,11 @@ import pytest
 
 from common import catalogue, loading
 from common.catalogue import Problem, shown
-from common.results import Outcome, Status
+from common.results import Status
 
 if TYPE_CHECKING:
     from common.checks import Check
+    from common.verdict import Verdict
 
 RUN = pytest.StashKey["Run"]()
 
@@ -37,21 +38,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="take earlier parts from the solutions under test, not the references",
     )
     group.addoption("--device", default="cpu", help="where tensors live: cpu (default), cuda, mps")
-
-
-@dataclass
-class Verdict:
-    """A problem's checks as they come in."""
-
-    problem: Problem
-    path: Path
-    whose: str
-    module: ModuleType | None = None
-    failure: str = ""  # why the module could not be loaded
-    checks: list[Check] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    expected: int = 0  # checks collected
-    complete: bool = False  # none was deselected
 
 
 class Run:
@@ -95,6 +81,8 @@ class Run:
         )
 
     def verdict(self, problem: Problem) -> Verdict:
+        from common.verdict import Verdict
+
         if problem.name not in self.verdicts:
             path = self.file or self.tree(problem)
             owner = "given" if self.file else self.owner
@@ -326,12 +314,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             )
         return
     for verdict in run.verdicts.values():
-        for number, line in enumerate(verdict_lines(verdict)):
-            good = (
-                number == 0
-                and not verdict.failure
-                and all(o.status == Status.PASSED for o in verdict.outcomes)
-            )
+        for number, line in enumerate(verdict.lines()):
+            good = number == 0 and verdict.passes
             colour = (
                 {"green": True}
                 if good
@@ -341,28 +325,3 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             )
             terminalreporter.write_line(line, **colour)
         terminalreporter.write_line("")
-
-
-def verdict_lines(verdict: Verdict) -> list[str]:
-    """The report on one problem, diagnosis and all."""
-    from common import report
-
-    diagnosis = None
-    if any(o.status in (Status.FAILED, Status.ERROR) for o in verdict.outcomes):
-        from common.diagnosis import diagnose
-
-        diagnosis = diagnose(verdict.problem, verdict.checks, verdict.outcomes)
-    known = catalogue.problems()
-    after = known.index(verdict.problem) + 1
-    following = (
-        known[after] if after < len(known) and verdict.path == verdict.problem.solution else None
-    )
-    failure = verdict.failure
-    return report.problem_report(
-        verdict.problem,
-        verdict.whose,
-        verdict.outcomes,
-        diagnosis,
-        following=following,
-        failure=failure,
-    )

@@ -192,7 +192,9 @@ def main(names: list[str]) -> int:
         known = [label for label in alive if label in reasons]
         new = [label for label in alive if label not in reasons]
         print(
-            f"{problem.name:<34} {count:>4} mutants, {count - len(alive):>4} killed, {len(known):>3} equivalent, {len(new):>3} survive"
+            f"{problem.name:<34} {count:>4} mutants, {count - len(alive):>4} killed, "
+            f"{len(known):>3} equivalent, {len(new):>3} survive",
+            flush=True,
         )
         for label in new:
             print(f"    {label}")

@@ -233,7 +233,11 @@ def test_imports_go_down_the_stairs_only():
         assert own in step, f"common/{own} has no step in STAIRS"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("common"):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module
+                and node.module.startswith("common")
+            ):
                 names = (
                     [node.module]
                     if node.module != "common"

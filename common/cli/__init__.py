@@ -14,6 +14,7 @@ from common.errors import CourseError
 COMMANDS = {
     "list": ("learn.show_list", "all problems, and where each function of yours stands"),
     "check": ("learn.check", "test your solution of a problem (default: the first unsolved one)"),
+    "watch": ("watch.run", "check a problem at every save, with single keys for the rest"),
     "hint": ("learn.hint", "the next hint for a problem, one more each time"),
     "diff": ("learn.diff", "your solution beside the reference, once yours passes"),
     "reset": ("learn.reset", "start a problem over; your file is kept as a backup"),
@@ -66,7 +67,9 @@ def _dispatch(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=f"gpt2 {name}", description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
     )
-    getattr(module, f"add_{name}_arguments", lambda _: None)(parser)
+    add = getattr(module, f"add_{name}_arguments", None) or getattr(module, "add_arguments", None)
+    if add:
+        add(parser)
     return getattr(module, function)(parser.parse_args(rest))
 
 

@@ -26,9 +26,9 @@ def status() -> int:
     states = {p: progress.state(p, data) for p in problems()}
     road = [p for p in states if not p.is_interview]
     solved = sum(states[p][0] == State.PASSES for p in road)
-    print(f"{_bar(solved, len(road))}  {solved} of {len(road)} problems pass\n")
+    print(f"{bar(solved, len(road))}  {solved} of {len(road)} problems pass\n")
     for problem in road:
-        _print_row(problem, *states[problem])
+        print(_row(problem, *states[problem]))
     following = next((p for p in road if states[p][0] != State.PASSES), None)
     print()
     if following is None:
@@ -48,7 +48,7 @@ def show_list(_: argparse.Namespace) -> int:
     data = progress.read()
     for problem in problems():
         state, note = progress.state(problem, data)
-        _print_row(problem, state, note, f"{problem.difficulty}, {problem.minutes} min")
+        print(_row(problem, state, note, f"{problem.difficulty}, {problem.minutes} min"))
         if state == State.IN_PROGRESS:
             for name, part in progress.part_states(problem, data).items():
                 print(f"        {_paint(_MARK[part], part)} {name}: {part}")
@@ -92,21 +92,15 @@ def hint(args: argparse.Namespace) -> int:
     if problem is None:
         print("Every problem passes: no hint is needed.")
         return 0
-    hints = problem.hints
-    if not hints:
-        raise CourseError(f"{shown(problem.readme)} has no hints")
-    opened = min(progress.read().get("hints", {}).get(problem.name, 0), len(hints))
     if args.again:
+        opened = progress.read().get("hints", {}).get(problem.name, 0)
         if not opened:
             print(f"No hint of {problem.key} is open yet: uv run gpt2 hint {problem.key}")
-        for title, text in hints[:opened]:
+        for title, text in problem.hints[:opened]:
             _print_hint(problem, title, text)
         return 0
-    number = min(opened, len(hints) - 1)
-    _print_hint(problem, *hints[number])
-    if opened < len(hints):
-        progress.update({"hints": {problem.name: opened + 1}})
-    left = len(hints) - number - 1
+    title, text, left = next_hint(problem)
+    _print_hint(problem, title, text)
     if left:
         print(f"{left} more hint{'s' * (left > 1)}: uv run gpt2 hint {problem.key}")
     else:
@@ -130,17 +124,7 @@ def diff(args: argparse.Namespace) -> int:
             f"the reference of {problem.key} is shown once yours passes (uv run gpt2 check {problem.key}); "
             "--spoil shows it now"
         )
-    mine, reference = _lines(problem.solution), _lines(problem.reference)
-    lines = [
-        *difflib.unified_diff(
-            mine, reference, shown(problem.solution), shown(problem.reference), lineterm="", n=3
-        )
-    ]
-    if not lines:
-        print("Yours and the reference are the same.")
-    for line in lines:
-        colour = {"+": "32", "-": "31", "@": "36"}.get(line[:1], "")
-        print(_coloured(line, colour))
+    print("\n".join(diff_lines(problem)))
     return 0
 
 
@@ -209,6 +193,53 @@ def first_unsolved() -> Problem | None:
     return next((p for p in road if progress.state(p, data)[0] != State.PASSES), None)
 
 
+def bar(done: int, total: int, width: int = 24) -> str:
+    """A progress bar in plain characters."""
+    full = round(width * done / max(total, 1))
+    return "[" + "#" * full + "-" * (width - full) + "]"
+
+
+def next_hint(problem: Problem) -> tuple[str, str, int]:
+    """Open one more hint: its title, its text, and how many are left. The last one stays."""
+    hints = problem.hints
+    if not hints:
+        raise CourseError(f"{shown(problem.readme)} has no hints")
+    opened = min(progress.read().get("hints", {}).get(problem.name, 0), len(hints))
+    number = min(opened, len(hints) - 1)
+    if opened < len(hints):
+        progress.update({"hints": {problem.name: opened + 1}})
+    title, text = hints[number]
+    return title, text, len(hints) - number - 1
+
+
+def diff_lines(problem: Problem) -> list[str]:
+    """The learner's file against the reference, as a unified diff."""
+    mine, reference = _lines(problem.solution), _lines(problem.reference)
+    names = shown(problem.solution), shown(problem.reference)
+    lines = [*difflib.unified_diff(mine, reference, *names, lineterm="", n=3)]
+    return [
+        _coloured(line, {"+": "32", "-": "31", "@": "36"}.get(line[:1], "")) for line in lines
+    ] or ["Yours and the reference are the same."]
+
+
+def wrapped(markdown: str) -> list[str]:
+    """Paragraphs in 80 columns; code stays as it is."""
+    lines: list[str] = []
+    for paragraph in markdown.split("\n\n"):
+        code = paragraph.startswith(("```", "    "))
+        lines += paragraph.splitlines() if code else textwrap.wrap(" ".join(paragraph.split()), 80)
+        lines.append("")
+    return lines
+
+
+def rows() -> list[str]:
+    """All problems, a line each."""
+    data = progress.read()
+    return [
+        _row(p, *progress.state(p, data), f"{p.difficulty}, {p.minutes} min") for p in problems()
+    ]
+
+
 def _keep(problem: Problem) -> Path:
     folder = progress.FOLDER / "backups" / problem.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -226,21 +257,13 @@ def _confirmed(question: str) -> bool:
 
 def _print_hint(problem: Problem, title: str, text: str) -> None:
     print(f"{problem.key} {problem.title} · {title}\n")
-    for paragraph in text.split("\n\n"):
-        code = paragraph.startswith(("```", "    "))
-        print(paragraph if code else textwrap.fill(" ".join(paragraph.split()), 80))
-        print()
+    print("\n".join(wrapped(text)))
 
 
-def _print_row(problem: Problem, state: State, note: str, effort: str = "") -> None:
+def _row(problem: Problem, state: State, note: str, effort: str = "") -> str:
     name = f"{problem.key} {problem.title}"
     text = f"  {_paint(_MARK[state], state)} {name:<38} {_paint(f'{state:<12}', state)} {effort or note}"
-    print((text + (f"  {note}" if effort and note else "")).rstrip())
-
-
-def _bar(done: int, total: int, width: int = 24) -> str:
-    full = round(width * done / max(total, 1))
-    return "[" + "#" * full + "-" * (width - full) + "]"
+    return (text + (f"  {note}" if effort and note else "")).rstrip()
 
 
 def _paint(text: str, state: State) -> str:

@@ -1,0 +1,54 @@
+"""Saved files, as events in a selector. Editors save in many ways; only what a file then holds counts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from watchfiles import watch
+
+
+class Saves:
+    """Watches folders in a thread. `fileno()` is readable when something changed in them."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self.folders = [folder for folder in folders if folder.is_dir()]
+        self.reader, self.writer = os.pipe()
+        self.lock = threading.Lock()
+        self.changed: set[Path] = set()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def _watch(self) -> None:
+        # A burst of events (write, rename, touch) is over once 30 ms pass without another one.
+        events = watch(
+            *self.folders,
+            stop_event=self.stop,
+            step=30,
+            debounce=400,
+            rust_timeout=500,
+            yield_on_timeout=True,
+        )
+        for batch in events:
+            paths = {Path(name) for _, name in batch if "__pycache__" not in name}
+            if paths:
+                with self.lock:
+                    self.changed |= paths
+                os.write(self.writer, b".")
+
+    def fileno(self) -> int:
+        return self.reader
+
+    def take(self) -> set[Path]:
+        """The paths that changed since the last call."""
+        os.read(self.reader, 1024)
+        with self.lock:
+            changed, self.changed = self.changed, set()
+        return changed
+
+    def close(self) -> None:
+        self.stop.set()
+        self.thread.join(timeout=2)
