@@ -315,7 +315,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     for verdict in run.verdicts.values():
         for number, line in enumerate(verdict.lines()):
-            good = number == 0 and verdict.passes
+            good = number == 1 and verdict.passes
             colour = (
                 {"green": True}
                 if good

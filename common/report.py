@@ -39,7 +39,7 @@ def problem_report(
     wrong = [o for o in outcomes if o.status in (Status.FAILED, Status.ERROR)]
     todo = [o for o in outcomes if o.status == Status.TODO]
     if not wrong and not todo:
-        lines = [f"{head}: all {len(passed)} checks pass."]
+        lines = [head, f"All {len(passed)} checks pass."]
         if following:
             lines.append(
                 f"Next: problems/{following.name}/README.md (uv run gpt2 check {following.key})"
@@ -49,7 +49,8 @@ def problem_report(
     if not wrong:
         if not passed:
             return [
-                f"{head}: not written yet.",
+                head,
+                "Not written yet.",
                 f"Start with {_shown_readme(problem)}; a hint: {hint}",
             ]
         ours = f"problem {number}: "

@@ -6,7 +6,7 @@ on stdin and answers go out on stdout, a JSON object a line.
     {"id": 1, "problem": "05-causal-masking", "limit": 10.0}        check it; ends a check under way
     {"ready": true}                                                  loaded, or loaded again
     {"id": 1, "lines": [...], "passes": false, "loads": true, "outcomes": [[name, status, parts], ...]}
-    {"id": 1, "ended": "timeout" | "crash", "where": "..."}
+    {"id": 1, "ended": "timeout" | "crash" | "broken", "where": "..."}
 
 Where the platform cannot fork safely the process answers one request itself and ends (`--once`); whoever
 uses it keeps a spare one ready.
@@ -31,6 +31,7 @@ import torch
 from common import catalogue, light_torch, mistakes
 from common.catalogue import Problem, find, shown
 from common.collecting import checks_of
+from common.errors import CourseError
 from common.loading import load
 from common.verdict import Verdict, judge
 
@@ -208,10 +209,14 @@ class Server:
             self.trace.unlink(missing_ok=True)
 
     def _take(self, request: dict[str, Any]) -> None:
-        if request.get("warm"):
-            warm_up(find(request["warm"]))
-        else:
-            self.start(request)
+        try:
+            if request.get("warm"):
+                warm_up(find(request["warm"]))
+            else:
+                self.start(request)
+        except CourseError as error:  # a problem whose tests cannot be collected
+            if "id" in request:
+                self.say({"id": request["id"], "ended": "broken", "where": str(error)})
 
 
 def main() -> None:

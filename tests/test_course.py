@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
+import io
 import re
 
 import pytest
@@ -151,9 +152,13 @@ def test_the_readme_has_three_hints_and_is_neither_thin_nor_long(problem: Proble
 @each_problem
 def test_the_readmes_examples_run(problem: Problem):
     names = dict(vars(loading.load(problem.reference)))
-    result = doctest.testfile(str(problem.readme), module_relative=False, globs=names)
-    assert result.failed == 0
-    assert result.attempted > 0
+    blocks = re.findall(r"^```pycon\n(.*?)^```", problem.readme_text, re.S | re.M)
+    assert blocks
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
+    test = parser.get_doctest("\n".join(blocks), names, problem.name, str(problem.readme), 0)
+    said = io.StringIO()
+    runner.run(test, out=said.write)
+    assert not runner.failures, said.getvalue()
 
 
 @each_problem

@@ -145,7 +145,7 @@ class Watch:
         self._remember(outcomes, loads=message["loads"])
         self.body = [*message["lines"]]
         if self.passes:
-            self.body = [self.body[0], "", *self._worth_knowing(), "Press n to go on."]
+            self.body = [*self.body[:2], "", *self._worth_knowing(), "Press n to go on."]
 
     def on_key(self, key: str) -> str | None:
         if self.view == "list" and (key.isdigit() or key in ("\n", "\r", "\x7f", "i")):
@@ -232,10 +232,12 @@ class Watch:
                 f"  it was at {where}",
                 "  Look at the loop around that line: what makes it stop?",
             ]
+        elif message["ended"] == "broken":
+            text = message["where"].splitlines()
         else:
             text = [
                 f"FAILED  your code ended Python itself ({message['where']})",
-                "  os._exit, or a crash in a library: look for what runs when the module is imported or called.",
+                "  That is os._exit, or a crash inside a library.",
             ]
         return [head, *text]
 

@@ -6,7 +6,6 @@ Shapes: B batch, T tokens, C n_embd, H n_head, D = C // H.
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from common.testing import (
     assert_close,
