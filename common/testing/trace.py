@@ -56,4 +56,6 @@ def _same(a: Any, b: Any) -> bool:
         )
     if isinstance(a, float) and isinstance(b, float):
         return a == b or abs(a - b) <= 1e-4 * max(abs(a), abs(b)) or (a != a and b != b)
+    if isinstance(a, list | tuple) and type(a) is type(b):
+        return len(a) == len(b) and all(map(_same, a, b))
     return type(a) is type(b) and bool(a == b)
