@@ -189,8 +189,11 @@ def test_relative_links_lead_somewhere_and_figures_are_right(path):
     }
     small = GPT2Config()
     untied = f"{small.num_parameters() + small.vocab_size * small.n_embd:,}"
+    C = small.n_embd
+    attention, mlp = 4 * C * C + 4 * C, 8 * C * C + 5 * C
+    parts = (small.vocab_size * C, attention, mlp, attention + mlp + 4 * C)
     for figure in re.findall(r"\b\d{1,3}(?:,\d{3}){2,}\b", text):
-        assert figure in counts | {untied, f"{small.vocab_size * small.n_embd:,}"}, figure
+        assert figure in counts | {untied} | {f"{n:,}" for n in parts}, figure
 
 
 @pytest.mark.parametrize("path", all_readmes(), ids=lambda p: p.parent.name)

@@ -5,13 +5,10 @@ Shapes: B batch, T tokens, C n_embd, H n_head, D = C // H.
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from common.testing import (
     assert_close,
-    assert_dropped,
     assert_equal,
-    assert_gradients,
     assert_identical,
     assert_input_untouched,
     assert_keeps_dtype,
@@ -27,6 +24,16 @@ from common.testing import (
     fill,
     tiny,
     twins,
+)
+from common.testing.attention import (
+    assert_attn_dropout,
+    assert_equal_scores_average,
+    assert_equals_torchs_attention,
+    assert_every_head_learns,
+    assert_heads_stay_in_their_channels,
+    assert_resid_dropout,
+    assert_score_scale,
+    assert_single_token_gets_its_value,
 )
 
 CONFIG = tiny()
@@ -118,14 +125,7 @@ def test_eval_mode_is_repeatable(solution):
 
 
 def test_a_single_token_gets_its_own_value_through_c_proj(solution):
-    # With one token every weight is 1: no score, scale or mask can matter.
-    model, x = attention(solution), draw("x", B, 1, C)
-    value = model.c_attn(x)[..., 2 * C :]
-    assert_close(
-        model(x), model.c_proj(value), "the output for a single token",
-        because="One token can only attend to itself with weight 1, so its output is c_proj(its value). Check that "
-        "c_attn's output is cut into query, key, value in that order, and that c_proj is applied.",
-    )  # fmt: skip
+    assert_single_token_gets_its_value(attention(solution), draw("x", B, 1, C))
 
 
 # --- who sees whom -------------------------------------------------------------------------------
@@ -185,73 +185,19 @@ def test_each_token_sees_itself_and_all_before_it(solution):
 
 
 def test_equal_scores_give_the_plain_average_of_what_is_visible(solution):
-    # Keys of zero make all scores 0, so only mask and softmax are left: token t averages t + 1 values.
-    model, x = attention(solution), draw("x", B, T, C)
-    with torch.no_grad():
-        model.c_attn.weight[C : 2 * C] = 0
-        model.c_attn.bias[C : 2 * C] = 0
-    value = model.c_attn(x)[..., 2 * C :]
-    average = value.cumsum(1) / torch.arange(1, T + 1, device=x.device).view(T, 1)
-    assert_close(
-        model(x), model.c_proj(average), "the output when all scores are equal",
-        because="Token t must then get the average of values 0 to t, put through c_proj. If only later tokens are off, "
-        "the weights do not sum to 1: mask with -inf before the softmax, softmax over the keys (dim=-1). "
-        "If all are off, heads are cut or merged along the wrong axes.",
-    )  # fmt: skip
+    assert_equal_scores_average(attention(solution), draw("x", B, T, C), causal=True)
 
 
 def test_a_heads_values_land_in_that_heads_channels(solution):
-    # c_proj as identity: channels h * D to (h + 1) * D of the output belong to head h.
-    model, x = attention(solution), draw("x", B, T, C)
-    with torch.no_grad():
-        model.c_proj.weight.copy_(torch.eye(C))
-        before = model(x)
-        for head in range(H):
-            saved = model.c_attn.bias.clone()
-            model.c_attn.bias[2 * C + head * D : 2 * C + (head + 1) * D] += 1.0
-            shift = model(x) - before
-            model.c_attn.bias.copy_(saved)
-            expected = torch.zeros(C)
-            expected[head * D : (head + 1) * D] = 1.0
-            assert_close(
-                shift, expected.to(x.device).expand(B, T, C), f"the change of the output when head {head}'s values grow by 1",
-                because=f"Weights that sum to 1 add exactly 1 to channels {head * D} to {(head + 1) * D - 1} and nothing "
-                "elsewhere. Heads are cut with view(B, T, H, D) and transpose(1, 2), and merged with the reverse.",
-            )  # fmt: skip
+    assert_heads_stay_in_their_channels(attention(solution), draw("x", B, T, C), H)
 
 
 def test_scores_are_scaled_by_the_root_of_the_head_size(solution):
-    # One query and one key channel per head, two tokens: the weight gives the score away.
-    model = attention(solution)
-    x = draw("x", B, 2, C)
-    with torch.no_grad():
-        q, k, v = model.c_attn(x).chunk(3, dim=-1)
-        model.c_proj.weight.copy_(torch.eye(C))
-        model.c_proj.bias.zero_()
-        out = model(x)[:, 1].view(B, H, D)
-        v0, v1 = v[:, 0].view(B, H, D), v[:, 1].view(B, H, D)
-        share = ((out - v1) / (v0 - v1)).mean(-1)  # weight of token 1 on token 0
-        measured = torch.log(share / (1 - share))  # score(1, 0) - score(1, 1)
-        heads = (t.view(B, 2, H, D).transpose(1, 2) for t in (q, k))
-        query, key = heads
-        plain = (query[:, :, 1] * (key[:, :, 0] - key[:, :, 1])).sum(-1)
-    factor = float((measured / plain).mean())
-    assert_close(
-        measured, plain / D**0.5, "the difference of two scores of token 1, read back from its weights",
-        because=f"The scores are q·k times {factor:.3g}; they should be q·k / sqrt(D), which is q·k times {D**-0.5:.3g} here "
-        f"(D = {D}, C = {C}). Or query and key are swapped." if factor == factor else "Token 1's weights are not a softmax over two scores.",
-        atol=2e-3, rtol=1e-3,  # a logarithm of a share near 0 or 1 magnifies rounding
-    )  # fmt: skip
+    assert_score_scale(attention(solution), draw("x", B, 2, C), H)
 
 
 def test_the_output_equals_torchs_own_attention(solution):
-    model, x = attention(solution), draw("x", B, T, C)
-    q, k, v = (t.view(B, T, H, D).transpose(1, 2) for t in model.c_attn(x).chunk(3, dim=-1))
-    heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    assert_close(
-        model(x), model.c_proj(heads.transpose(1, 2).reshape(B, T, C)), "the output",
-        because="F.scaled_dot_product_attention on the queries, keys and values of your own c_attn gives the expected value.",
-    )  # fmt: skip
+    assert_equals_torchs_attention(attention(solution), draw("x", B, T, C), H, causal=True)
 
 
 def test_the_output_equals_the_references_step_by_step(solution, reference):
@@ -270,38 +216,12 @@ def test_large_scores_do_not_overflow(solution):
 # --- dropout -------------------------------------------------------------------------------------
 
 
-def _ones_as_values(model):
-    """Values are 1 and c_proj is the identity, so a single token's output shows its own weights."""
-    with torch.no_grad():
-        model.c_attn.weight[2 * C :] = 0
-        model.c_attn.bias[2 * C :] = 1
-        model.c_proj.weight.copy_(torch.eye(C))
-        model.c_proj.bias.zero_()
-    return model.train()
-
-
 def test_attn_dropout_drops_attention_weights(solution):
-    model = _ones_as_values(attention(solution, tiny(attn_pdrop=0.4, resid_pdrop=0.0)))
-    out = model(draw("x", 400, 1, C)).view(400, H, D)
-    assert_dropped(
-        out[..., 0], 1.0, 0.4, "the attention weights",
-        because="attn_dropout has the rate attn_pdrop and is applied to the weights, after the softmax and before they meet the values.",
-    )  # fmt: skip
-    assert_identical(
-        out, out[..., :1].expand_as(out), "channel 0 of a head's output, compared with the head's other channels,",
-        because="A dropped weight takes the whole value with it, all D channels at once. Dropout on the values or on the output "
-        "drops single channels: apply attn_dropout to the weights.",
-    )  # fmt: skip
+    assert_attn_dropout(attention(solution, tiny(attn_pdrop=0.4, resid_pdrop=0.0)), H, 0.4)
 
 
 def test_resid_dropout_drops_the_output_of_c_proj(solution):
-    model = _ones_as_values(attention(solution, tiny(attn_pdrop=0.0, resid_pdrop=0.4)))
-    with torch.no_grad():
-        model.c_proj.bias.fill_(1.0)
-    assert_dropped(
-        model(draw("x", 100, 2, C)), 2.0, 0.4, "the output",
-        because="resid_dropout has the rate resid_pdrop and is the last step, after c_proj.",
-    )  # fmt: skip
+    assert_resid_dropout(attention(solution, tiny(attn_pdrop=0.0, resid_pdrop=0.4)), 0.4)
 
 
 def test_rates_of_zero_drop_nothing(solution):
@@ -336,14 +256,7 @@ def test_an_input_that_is_not_contiguous_gives_the_same(solution):
 
 
 def test_every_parameter_gets_a_gradient(solution):
-    model = attention(solution)
-    (model(draw("x", B, T, C)) * draw("direction", B, T, C)).sum().backward()
-    assert_gradients(model, "the output")
-    rows = model.c_attn.weight.grad.norm(dim=-1)
-    assert_true(
-        bool((rows > 0).all()), f"row {int((rows == 0).nonzero()[0]) if (rows == 0).any() else 0} of c_attn.weight gets no gradient",
-        because=f"Rows 0 to {C - 1} make queries, {C} to {2 * C - 1} keys, {2 * C} to {3 * C - 1} values; all heads use their own.",
-    )  # fmt: skip
+    assert_every_head_learns(attention(solution), draw("x", B, T, C))
 
 
 def test_it_works_in_double_precision(solution):
