@@ -45,5 +45,5 @@ def test_every_list_is_long_enough_and_well_formed(problem: Problem):
     assert len(known) >= 8
     assert len(set(names)) == len(names)
     assert all(m.same_as in names for m in known if m.same_as)
-    odd = [m.name for m in known if not 50 <= len(m.says) <= 330]
+    odd = [m.name for m in known if not 45 <= len(m.says) <= 330]
     assert not odd
