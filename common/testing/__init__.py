@@ -25,6 +25,7 @@ from common.testing.modules import (
     draw,
     draw_ids,
     fill,
+    has_forward,
     tiny,
     twins,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "draw_ids",
     "fail",
     "fill",
+    "has_forward",
     "observe",
     "tiny",
     "twins",

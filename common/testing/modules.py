@@ -98,6 +98,12 @@ def twins(
     return fill(learner(*args), gain=gain), fill(reference(*args), gain=gain)
 
 
+def has_forward(*modules: nn.Module) -> bool:
+    """Whether the modules can be called; a container that only holds layers by name cannot."""
+    bare = nn.Module.forward
+    return all(type(m).forward is not bare or "forward" in vars(m) for m in modules)
+
+
 def assert_parameters(
     module: nn.Module, expected: Mapping[str, tuple[int, ...]], what: str, *, because: str = ""
 ) -> None:

@@ -9,7 +9,6 @@ import torch
 from common.testing import (
     assert_close,
     assert_equal,
-    assert_identical,
     assert_input_untouched,
     assert_keeps_dtype,
     assert_made_on_device,
@@ -35,6 +34,7 @@ from common.testing.attention import (
     assert_score_scale,
     assert_single_token_gets_its_value,
 )
+from common.testing.causality import assert_causal, assert_sees_the_past
 
 CONFIG = tiny()
 B, T, C, H = 2, 7, CONFIG.n_embd, CONFIG.n_head
@@ -131,28 +131,13 @@ def test_a_single_token_gets_its_own_value_through_c_proj(solution):
 # --- who sees whom -------------------------------------------------------------------------------
 
 
-def assert_causal(model, length):
-    x = draw("x", B, length, C)
-    before = model(x)
-    for j in range(1, length):
-        changed = x.clone()
-        changed[:, j] = draw("another token", B, C)
-        after = model(changed)
-        assert_identical(
-            after[:, :j], before[:, :j],
-            f"the output of the tokens before {j}, after changing only token {j} of {length},",
-            because="An earlier token saw a later one. Usual causes: the mask is never applied (masked_fill returns a "
-            "new tensor), is inverted or transposed, lets one token too many through, or masks after the softmax.",
-        )  # fmt: skip
-
-
 @pytest.mark.parametrize("length", [2, 5, CONFIG.n_positions])
 def test_changing_a_token_leaves_earlier_outputs_alone(solution, length):
-    assert_causal(attention(solution), length)
+    assert_causal(attention(solution), draw("x", B, length, C))
 
 
 def test_changing_a_token_leaves_earlier_outputs_alone_in_train_mode_too(solution):
-    assert_causal(attention(solution, NO_DROPOUT).train(), 5)
+    assert_causal(attention(solution, NO_DROPOUT).train(), draw("x", B, 5, C))
 
 
 def test_no_output_is_nan(solution):
@@ -168,17 +153,7 @@ def _first_nan(out):
 
 
 def test_each_token_sees_itself_and_all_before_it(solution):
-    model, x = attention(solution), draw("x", B, T, C)
-    before = model(x)
-    for j in range(T):
-        changed = x.clone()
-        changed[:, j] = draw("another token", B, C)
-        moved = (model(changed) != before).any(-1).all(0)  # (T,)
-        blind = [i for i in range(j, T) if not moved[i]]
-        assert_equal(
-            blind, [], f"the list of tokens whose output ignores token {j}, though they come at or after it",
-            because="Every token attends to itself and to all earlier tokens: the mask hides too much, or positions never mix.",
-        )  # fmt: skip
+    assert_sees_the_past(attention(solution), draw("x", B, T, C))
 
 
 # --- weights, scale, heads -----------------------------------------------------------------------
