@@ -220,6 +220,7 @@ class Server:
 
 
 def main() -> None:
+    """Serve until stdin closes; with --once, answer a single request in this very process."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that prints may disturb the answers
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this process

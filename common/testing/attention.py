@@ -6,9 +6,11 @@ H n_head, D = C // H.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from common.testing.asserts import assert_close, assert_gradients, assert_identical, assert_true
 from common.testing.dropout import assert_dropped
@@ -16,7 +18,7 @@ from common.testing.modules import draw
 from common.testing.trace import observe
 
 
-def assert_single_token_gets_its_value(model: nn.Module, x: Tensor) -> None:
+def assert_single_token_gets_its_value(model: Any, x: Tensor) -> None:
     """Check (B, 1, C): with one token every weight is 1, so no score, scale or mask can matter."""
     C = x.size(-1)
     value = model.c_attn(x)[..., 2 * C :]
@@ -29,7 +31,7 @@ def assert_single_token_gets_its_value(model: nn.Module, x: Tensor) -> None:
     )
 
 
-def assert_equal_scores_average(model: nn.Module, x: Tensor, *, causal: bool) -> None:
+def assert_equal_scores_average(model: Any, x: Tensor, *, causal: bool) -> None:
     """Check with keys of zero: all scores are 0, so only mask, softmax and the cutting of heads are left."""
     T, C = x.shape[1:]
     with torch.no_grad():
@@ -56,7 +58,7 @@ def assert_equal_scores_average(model: nn.Module, x: Tensor, *, causal: bool) ->
     )
 
 
-def assert_heads_stay_in_their_channels(model: nn.Module, x: Tensor, n_head: int) -> None:
+def assert_heads_stay_in_their_channels(model: Any, x: Tensor, n_head: int) -> None:
     """Check with c_proj as identity: channels h * D to (h + 1) * D of the output belong to head h."""
     C = x.size(-1)
     D = C // n_head
@@ -79,7 +81,7 @@ def assert_heads_stay_in_their_channels(model: nn.Module, x: Tensor, n_head: int
             )
 
 
-def assert_score_scale(model: nn.Module, x: Tensor, n_head: int) -> None:
+def assert_score_scale(model: Any, x: Tensor, n_head: int) -> None:
     """Check (B, 2, C): the share that token 1 gives to token 0 tells the difference of two scores."""
     B, T, C = x.shape
     D = C // n_head
@@ -130,7 +132,7 @@ def assert_score_scale(model: nn.Module, x: Tensor, n_head: int) -> None:
 
 
 def assert_equals_torchs_attention(
-    model: nn.Module, x: Tensor, n_head: int, *, causal: bool
+    model: Any, x: Tensor, n_head: int, *, causal: bool
 ) -> None:
     """Check against F.scaled_dot_product_attention on the learner's own c_attn and c_proj."""
     B, T, C = x.shape
@@ -144,7 +146,7 @@ def assert_equals_torchs_attention(
     )
 
 
-def _show_weights(model: nn.Module) -> nn.Module:
+def _show_weights(model: Any) -> Any:
     """Values of 1 and c_proj as identity, so that a single token's output shows its own weights."""
     C = model.c_proj.weight.size(0)
     with torch.no_grad():
@@ -155,7 +157,7 @@ def _show_weights(model: nn.Module) -> nn.Module:
     return model.train()
 
 
-def assert_attn_dropout(model: nn.Module, n_head: int, rate: float) -> None:
+def assert_attn_dropout(model: Any, n_head: int, rate: float) -> None:
     """Check a model whose attn_pdrop is `rate` and whose resid_pdrop is 0."""
     C = model.c_proj.weight.size(0)
     x = draw("x", 2, 3, C)
@@ -178,7 +180,7 @@ def assert_attn_dropout(model: nn.Module, n_head: int, rate: float) -> None:
     )
 
 
-def assert_resid_dropout(model: nn.Module, rate: float) -> None:
+def assert_resid_dropout(model: Any, rate: float) -> None:
     """Check a model whose resid_pdrop is `rate` and whose attn_pdrop is 0."""
     model = _show_weights(model)
     with torch.no_grad():
@@ -192,7 +194,7 @@ def assert_resid_dropout(model: nn.Module, rate: float) -> None:
     )
 
 
-def assert_every_head_learns(model: nn.Module, x: Tensor) -> None:
+def assert_every_head_learns(model: Any, x: Tensor) -> None:
     """Check that the gradient reaches every parameter, and every row of c_attn."""
     C = x.size(-1)
     (model(x) * draw("direction", *x.shape)).sum().backward()

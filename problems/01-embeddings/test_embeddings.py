@@ -155,11 +155,13 @@ def test_with_positions_of_zero_each_row_is_its_tokens_embedding(solution):
 # --- the position --------------------------------------------------------------------------------
 
 
-def positions(model, length=T):
+def positions(model):
     """(B, T, C): what remains of the output when wte is all zeros."""
     with torch.no_grad():
         model.wte.weight.zero_()
-        return assert_tensor(model(draw_ids("ids", B, length)), "the output")
+        out = assert_tensor(model(draw_ids("ids", B, T)), "the output")
+    observe("the output when wte is all zeros", out)
+    return out
 
 
 def test_positions_have_a_part_in_the_output(solution):
@@ -172,7 +174,8 @@ def test_positions_have_a_part_in_the_output(solution):
 
 def test_the_first_token_stands_at_position_0(solution):
     model = embeddings(solution)
-    out, first = positions(model), torch.zeros(1, 1, dtype=torch.long)
+    out = positions(model)
+    first = torch.zeros(1, 1, dtype=torch.long, device=out.device)
     assert_close(
         out[:, :1], model.wpe.weight[:1].expand(B, 1, C), "the output for the first token when wte is all zeros",
         because="The first token gets wpe[0]: positions count from 0, forwards." + instead(out[:, :1], "wpe", model.wpe.weight, first),
@@ -206,7 +209,7 @@ def test_token_and_position_are_added(solution, length):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("length", [N + 1, N + 20])
+@pytest.mark.parametrize("length", [N + 1, N + 3])
 def test_a_text_longer_than_n_positions_is_refused(solution, length):
     model, ids = fill(solution.Embeddings(CONFIG)), draw_ids("ids", B, length)
     with assert_raises(
@@ -284,7 +287,7 @@ def test_ids_that_are_not_contiguous_give_the_same(solution):
 def test_every_row_that_was_used_learns(solution, table):
     model = remember(embeddings(solution))
     ids = torch.tensor([[0, 3, 3, 1, 5], [0, 28, 7, 0, 2]], device=model.wte.weight.device)
-    out = model(ids)
+    out = assert_tensor(model(ids), "the output")
     assert_true(
         out.requires_grad, "the output has no gradient: nothing can be learned from it",
         because="The way from the tables to the output is cut, by torch.no_grad(), detach() or .data.",
@@ -297,9 +300,13 @@ def test_every_row_that_was_used_learns(solution, table):
     )  # fmt: skip
     uses = torch.bincount(ids.flatten(), minlength=V) if table == "wte" else torch.tensor([2] * 5 + [0] * (N - 5))
     learned = weight.grad.to_dense().sum(-1) / C  # the loss is a plain sum, so a row's gradient counts its uses
+    observe(f"how often the rows of {table} learn", learned)
+    off = [row for row, used in enumerate(uses.tolist()) if abs(float(learned[row]) - used) > 1e-3]
+    row = off[0] if off else 0
     assert_equal(
-        [round(n, 3) for n in learned.tolist()], [float(n) for n in uses], f"the list of how often each row of {table} learns",
-        because="Every row learns from each place it was used, token 0 too: no padding_idx, no scale_grad_by_freq, no mask.",
+        round(float(learned[row]), 3), float(uses[row]), f"the gradient of {table}[{row}], counted in uses of that row,",
+        because="A row learns from every place where it was used, and every id counts, token 0 too: no padding_idx, "
+        "no scale_grad_by_freq, no mask.",
     )  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """wpe.weight[:T] instead of a lookup; range check on the ids as well; in-place add on a fresh tensor."""
 
-import torch
 from torch import nn
 
 
