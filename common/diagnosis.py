@@ -15,7 +15,7 @@ from common.mistakes import Mistake
 from common.results import Diagnosis, Outcome, Status
 from common.testing import trace
 
-BUDGET = 0.3  # seconds; a learner waits for this
+BUDGET = 1.0  # seconds, most of it rarely used; a learner waits for this
 
 
 def diagnose(
@@ -28,8 +28,8 @@ def diagnose(
     """Find the mistakes that explain the failing checks.
 
     A mistake explains a check if it fails there with the same values, or the same error. One that
-    explains all failing checks is certain; else one that explains the values of the first check
-    that any explains; else two mistakes at once.
+    explains all failing checks, and passes all others, is certain. One that explains the first and
+    most of the others is likely. Else two mistakes at once may explain them all.
 
     Args:
         checks, outcomes: of the whole problem, in the same order.
@@ -40,44 +40,44 @@ def diagnose(
         for check, outcome in zip(checks, outcomes, strict=True)
         if outcome.status in (Status.FAILED, Status.ERROR)
     ]
+    if not wrong:
+        return None
     singles = [(m,) for m in mistakes.known(problem)]
-    partial: Diagnosis | None = None
-    for n, (check, outcome) in enumerate(wrong):
-        fitting = []
-        for candidate in singles:
-            if time.monotonic() > deadline:
-                return partial
-            if _explains(problem, candidate, check, outcome):
-                fitting.append(candidate)
-        if not fitting:
-            continue
-        if n == 0:
-            for other, other_outcome in wrong[1:]:
-                rest = [c for c in fitting if _explains(problem, c, other, other_outcome)]
-                if not rest or time.monotonic() > deadline:
-                    break
-                fitting = rest
-            else:
-                passing = [c for c in fitting if _passes_as(problem, c, checks, outcomes, fitting)]
-                return _diagnosis(passing or fitting, check, exact=True)
-        if partial is None and _telling(outcome):
-            partial = _diagnosis(fitting, check, exact=False)
-        if partial:
+    first, first_outcome = wrong[0]
+    fitting = []
+    for candidate in singles:
+        if time.monotonic() > deadline:
+            return None
+        if _explains(problem, candidate, first, first_outcome):
+            fitting.append(candidate)
+    shares = {}
+    for candidate in fitting:
+        shares[candidate] = sum(_explains(problem, candidate, *pair) for pair in wrong) / len(wrong)
+        if time.monotonic() > deadline:
             break
-    if not wrong or wrong[0][1].status != Status.FAILED or not _telling(wrong[0][1]):
+    exact = [
+        c for c, share in shares.items() if share == 1 and _passes_as(problem, c, checks, outcomes)
+    ]
+    if exact:
+        return _diagnosis(exact, first, exact=True)
+    partial: Diagnosis | None = None
+    best = max(shares, key=lambda c: shares[c], default=None)
+    if best and shares[best] > 0.5 and _telling(first_outcome):
+        partial = _diagnosis([best], first, exact=False)
+    if first_outcome.status != Status.FAILED or not _telling(first_outcome):
         return partial
-    if partial:
-        half = next(m for m in singles if m[0].name == partial.names[0])
-        pairs = [half + other for other in singles if other != half]
+    if partial and best:
+        pairs = [best + other for other in singles if other != best]
     else:
         # Had one of the two no effect on the first check, the other would have matched it alone.
-        felt = [m for m in singles if _outcome(problem, m, wrong[0][0]).status != Status.PASSED]
-        pairs = [first + second for first, second in combinations(felt, 2)]
+        felt = [m for m in singles if _outcome(problem, m, first).status != Status.PASSED]
+        pairs = [one + other for one, other in combinations(felt, 2)]
+    deadline = min(deadline, time.monotonic() + 0.3 * budget)
     for pair in pairs:
         if time.monotonic() > deadline:
             break
-        if all(_explains(problem, pair, check, outcome) for check, outcome in wrong):
-            return _diagnosis([pair], wrong[0][0], exact=True)
+        if all(_explains(problem, pair, *each) for each in wrong):
+            return _diagnosis([pair], first, exact=True)
     return partial
 
 
@@ -101,11 +101,8 @@ def _passes_as(
     candidate: tuple[Mistake, ...],
     checks: Sequence[Check],
     outcomes: Sequence[Outcome],
-    rivals: Sequence[object],
 ) -> bool:
-    """Whether the candidate also passes what the learner's code passes; asked only among rivals."""
-    if len(rivals) == 1:
-        return True
+    """Whether the candidate also passes what the learner's code passes."""
     module = mistakes.made(problem, *candidate)
     assert module
     return all(

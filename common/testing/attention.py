@@ -12,7 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.testing.asserts import assert_close, assert_gradients, assert_identical, assert_true
+from common.testing.asserts import (
+    assert_close,
+    assert_gradients,
+    assert_identical,
+    assert_tensor,
+    assert_true,
+)
 from common.testing.dropout import assert_dropped
 from common.testing.modules import draw
 from common.testing.trace import observe
@@ -21,13 +27,34 @@ from common.testing.trace import observe
 def assert_single_token_gets_its_value(model: Any, x: Tensor) -> None:
     """Check (B, 1, C): with one token every weight is 1, so no score, scale or mask can matter."""
     C = x.size(-1)
-    value = model.c_attn(x)[..., 2 * C :]
+    with torch.no_grad():
+        query, key, value = model.c_attn(x).split(C, dim=-1)
+        right = model.c_proj(value)
+        out = assert_tensor(model(x), "the output")
+        usual = {
+            "c_proj is not applied: the value itself comes out.": value,
+            "c_proj is applied twice.": model.c_proj(right),
+            "The input is added to the output: the residual connection is the block's business.": x
+            + right,
+            "The first third of c_attn's output is taken for the values; the order is query, key, value.": model.c_proj(
+                query
+            ),
+            "The second third of c_attn's output is taken for the values; the order is query, key, value.": model.c_proj(
+                key
+            ),
+            "The input itself is mixed instead of the values.": model.c_proj(x),
+        }
+    says = next(
+        (s for s, y in usual.items() if out.shape == y.shape and torch.allclose(out, y, atol=1e-4)),
+        "",
+    )
     assert_close(
-        model(x),
-        model.c_proj(value),
+        out,
+        right,
         "the output for a single token",
-        because="One token can only attend to itself, with weight 1, so its output is c_proj(its value). Check that c_attn's "
-        "output is cut into query, key, value in that order, and that c_proj is applied.",
+        because=says
+        or "One token can only attend to itself, with weight 1, so its output is c_proj(its value). Check that c_attn's "
+        "output is cut into query, key, value in that order, all heads of each together, and that c_proj is applied.",
     )
 
 
@@ -131,9 +158,7 @@ def assert_score_scale(model: Any, x: Tensor, n_head: int) -> None:
     )
 
 
-def assert_equals_torchs_attention(
-    model: Any, x: Tensor, n_head: int, *, causal: bool
-) -> None:
+def assert_equals_torchs_attention(model: Any, x: Tensor, n_head: int, *, causal: bool) -> None:
     """Check against F.scaled_dot_product_attention on the learner's own c_attn and c_proj."""
     B, T, C = x.shape
     q, k, v = (t.view(B, T, n_head, -1).transpose(1, 2) for t in model.c_attn(x).chunk(3, dim=-1))

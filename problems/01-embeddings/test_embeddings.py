@@ -5,6 +5,7 @@ Shapes: B batch, T tokens, C n_embd, V vocab_size, N n_positions.
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.testing import (
@@ -36,6 +37,7 @@ B, T, C, V, N = 2, 7, CONFIG.n_embd, CONFIG.vocab_size, CONFIG.n_positions
 def embeddings(solution, config=CONFIG):
     """The learner's module, whose tables say so when they are asked for a row they do not have."""
     model = fill(solution.Embeddings(config))
+    observe("the parameters", [(name, tuple(p.shape)) for name, p in model.named_parameters()])
     for name, needed in (
         ("wte", "wte is looked up with the token ids as they are, and has a row for each of vocab_size tokens."),
         ("wpe", "wpe is looked up with the positions 0, 1, ..., T-1, whatever the tokens are, and anew in each text of the batch."),
@@ -69,6 +71,8 @@ def instead(out, name, table, rows):
         return f" Yours is {factor:.3g} times that{root}."
     if out.mean(-1).abs().max() < 1e-3 and (out.std(-1, correction=0) - 1).abs().max() < 1e-2:
         return " Yours has mean 0 and standard deviation 1 in each row: it was normalised, which comes later."
+    if torch.allclose(F.normalize(out, dim=-1), F.normalize(expected, dim=-1), atol=1e-4):
+        return " Your rows point the right way, but their lengths differ: they were normalised."
     apart = (out.unsqueeze(-2) - table).abs().amax(-1)  # (B, T, rows of the table)
     if bool((apart.amin(-1) < 1e-4).all()):
         b, t = ((apart.argmin(-1) != rows).nonzero())[0].tolist()
@@ -90,7 +94,7 @@ def test_the_tables_have_gpt2s_names_and_shapes(solution):
     assert_parameters(
         solution.Embeddings(CONFIG), {"wte.weight": (V, C), "wpe.weight": (N, C)}, "Embeddings",
         because=f"nn.Embedding(rows, width): wte has a row for each of the vocab_size = {V} tokens, wpe one for each of the "
-        f"n_positions = {N} positions, all n_embd = {C} wide. There is nothing else to learn.",
+        f"n_positions = {N} positions, all n_embd = {C} wide. Published weights come under these two names.",
     )  # fmt: skip
 
 
@@ -113,7 +117,7 @@ def test_every_token_becomes_a_vector(solution, batch, length):
         observe("refused", str(error))
         fail(
             f"a text of {length} token{'s' * (length > 1)} is refused, though n_positions is {N}:", expected="no error", got=f"ValueError: {error}",
-            because=f"Only a text with T > n_positions is too long, where T is input_ids.size(1); one of exactly {N} tokens still fits.",
+            because=f"Only a text with T > n_positions is too long, where T is input_ids.size(1), whatever the ids are; one of exactly {N} tokens still fits.",
         )  # fmt: skip
     shapes = {
         (batch, length, 2 * C): "The two vectors are laid end to end; add them instead, which keeps the width at n_embd.",
@@ -128,6 +132,10 @@ def test_every_token_becomes_a_vector(solution, batch, length):
             because=shapes.get(tuple(out.shape), "Each of the B × T ids becomes a vector of n_embd numbers: wte[id] + wpe[position]."),
         )  # fmt: skip
     assert_tensor(out, "the output")
+
+
+def test_the_ids_are_left_as_they_were(solution):
+    assert_input_untouched(embeddings(solution), draw_ids("ids", B, T), what="Embeddings")
 
 
 def test_eval_mode_is_repeatable(solution):
@@ -218,7 +226,8 @@ def test_a_text_longer_than_n_positions_is_refused(solution, length):
         "raise a ValueError whose message holds both numbers.",
     ):  # fmt: skip
         try:
-            observe("shape of the output", tuple(model(ids).shape))
+            out = model(ids)
+            observe("what came back", str(getattr(out, "shape", out)))
         except Exception as error:
             observe("the error", str(error) if isinstance(error, IndexError) else "")
             raise
@@ -269,10 +278,6 @@ def test_a_rate_of_zero_drops_nothing(solution):
 
 
 # --- manners -------------------------------------------------------------------------------------
-
-
-def test_the_ids_are_left_as_they_were(solution):
-    assert_input_untouched(remember(embeddings(solution)), draw_ids("ids", B, T), what="Embeddings")
 
 
 def test_ids_that_are_not_contiguous_give_the_same(solution):

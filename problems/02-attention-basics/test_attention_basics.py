@@ -81,7 +81,7 @@ def test_it_returns_output_and_weights(solution):
     if not isinstance(result, tuple | list) or len(result) != 2:
         fail(
             "dot_product_attention should return two tensors:", expected="output, weights",
-            got=f"a {type(result).__name__}" if result is not None else None,
+            got=f"a {type(result).__name__}" if result is not None else "None",
             because="It ends without a return." if result is None else "Return both, the output first: `return output, weights`.",
         )  # fmt: skip
     output, weights = (assert_tensor(r, f"the {n} result") for r, n in zip(result, ("first", "second"), strict=True))
@@ -97,12 +97,20 @@ def test_it_returns_output_and_weights(solution):
     )  # fmt: skip
 
 
+def test_the_function_leaves_its_inputs_alone(solution):
+    assert_input_untouched(Both(solution), *inputs(B), what="dot_product_attention")
+
+
 def test_the_function_is_repeatable(solution):
     assert_repeatable(Both(solution), *inputs(B), what="the result of dot_product_attention")
 
 
 def test_weights_are_positive_and_each_row_sums_to_one(solution):
     _, weights = solution.dot_product_attention(*inputs(B))
+    assert_true(
+        not bool(weights.isnan().any()), "some weights are NaN",
+        because="Something is divided by zero: the sum of a row of exp(scores) is never 0, but that of other numbers may be.",
+    )  # fmt: skip
     assert_true(
         bool((weights >= 0).all()), "some weights are negative",
         because="Weights are a softmax of the scores, which is never negative. Raw scores are, and the logarithms of log_softmax.",
@@ -116,7 +124,8 @@ def test_weights_are_positive_and_each_row_sums_to_one(solution):
     found = next((f": {name}." for name, total in over.items() if bool(((total - 1).abs() < 1e-4).all())), ".")
     assert_close(
         weights.sum(-1), torch.ones(B, T, device=weights.device), "the sum of a row of weights",
-        because="Each query shares out one unit of attention over the keys, so softmax runs over the last axis, dim=-1" + found,
+        because="Each query shares out one unit of attention over the keys: softmax divides exp(scores) by their sum over the last axis, "
+        "dim=-1, and no weight is changed after that" + found,
     )  # fmt: skip
 
 
@@ -158,6 +167,7 @@ def test_the_key_that_answers_best_gets_the_attention(solution):
 def test_scores_are_plain_dot_products(solution):
     query, key, value = inputs(B)
     _, weights = solution.dot_product_attention(query, key, value)
+    observe("the weights", weights)
     scores = (query.unsqueeze(-2) * key.unsqueeze(-3)).sum(-1)
     measured = (weights.log() - weights.log()[..., :1])[..., 1:]
     expected = (scores - scores[..., :1])[..., 1:]
@@ -187,8 +197,8 @@ def test_the_output_mixes_the_values_by_the_weights(solution):
 def test_any_leading_axes_are_kept(solution, lead):
     query, key, value = inputs(*lead)
     because = (
-        "Only the last two axes take part; whatever stands before them is batch. Count from the end: key.mT or key.transpose(-2, -1), "
-        "dim=-1, and @ for the products; transpose(1, 2), dim=1 or 2, torch.bmm and einsum('btd,bsd->bts') fit three axes only."
+        "Only the last two axes take part; all before them is batch. Count from the end, key.transpose(-2, -1) and dim=-1, and multiply "
+        "with @: transpose(1, 2), dim=1 or 2, torch.bmm and einsum('btd,...') fit three axes only."
     )
     try:
         output, weights = solution.dot_product_attention(query, key, value)
@@ -213,10 +223,6 @@ def test_large_scores_do_not_overflow(solution):
         bool(weights.isfinite().all()) and bool(output.isfinite().all()), "the result is NaN or infinite when scores are in the thousands",
         because="exp overflows above 88 in float32, and inf / inf is NaN: use torch.softmax, or subtract each row's own maximum before exp.",
     )  # fmt: skip
-
-
-def test_the_function_leaves_its_inputs_alone(solution):
-    assert_input_untouched(Both(solution), *inputs(B), what="dot_product_attention")
 
 
 def test_inputs_that_are_not_contiguous_give_the_same(solution):
@@ -247,12 +253,22 @@ def test_the_function_works_on_another_device(solution):
 # --- SelfAttention: its parts --------------------------------------------------------------------
 
 
+def remember(solution):
+    """Note what function and class give, so that a check's failure is never taken for another mistake's."""
+    for what, call in (
+        ("the function", lambda: Both(solution)(*inputs(B))),
+        ("the parameters", lambda: [(n, tuple(p.shape)) for n, p in solution.SelfAttention(CONFIG).named_parameters()]),
+        ("the class", lambda: fill(solution.SelfAttention(CONFIG), gain=1.0)(draw("plain", B, 4, C))),
+    ):
+        try:
+            seen = call()
+        except Exception as error:
+            seen = f"{type(error).__name__}: {error}"
+        observe(what, seen if isinstance(seen, torch.Tensor | str | list) else type(seen).__name__)
+
+
 def attention(solution):
-    """The learner's module; what the function gives is noted, so that its mistakes and the class's are told apart."""
-    try:
-        observe("the function", Both(solution)(*inputs(B)))
-    except Exception as error:
-        observe("the function", f"{type(error).__name__}: {error}")
+    remember(solution)
     return fill(solution.SelfAttention(CONFIG), gain=1.0)
 
 
@@ -290,6 +306,10 @@ def test_the_output_has_the_shape_of_the_input(solution, batch, length):
     assert_shape(out, (batch, length, C), "the output of SelfAttention", because=shapes.get(shape, "Each token gets a vector of n_embd numbers."))
 
 
+def test_the_input_is_left_as_it_was(solution):
+    assert_input_untouched(attention(solution), draw("x", B, T, C), what="SelfAttention")
+
+
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(attention(solution), draw("x", B, T, C), what="the output of SelfAttention")
 
@@ -317,6 +337,9 @@ def test_a_single_token_gets_its_own_value(solution):
         "self.query(x)": model.query(x),
         "self.key(x)": model.key(x),
         "x + self.value(x); the residual comes in problem 07": x + model.value(x),
+        "self.value(x) without its bias": F.linear(x, model.value.weight),
+        "made with a transposed weight; call self.value(x)": x @ model.value.weight + model.value.bias,
+        "self.value of a normalised x; norms come in problem 07": model.value(F.layer_norm(x, (C,))),
         "NaN: it may not even look at itself": torch.full_like(x, torch.nan),
     }
     found = next((f" Yours is {name}." for name, o in wrong.items() if torch.allclose(out, o, atol=1e-4, equal_nan=True)), "")
@@ -377,6 +400,7 @@ def test_the_output_equals_torchs_own_attention(solution):
 
 
 def test_the_output_equals_the_references_step_by_step(solution, reference):
+    remember(solution)
     mine, theirs = twins(solution.SelfAttention, reference.SelfAttention, CONFIG, gain=1.0)
     assert_same_module(
         mine, theirs, draw("x", B, T, C), what="the output of SelfAttention",
@@ -394,10 +418,6 @@ def test_train_mode_gives_the_same(solution):
         model.train()(x), quiet, "the output of SelfAttention, in train mode instead of eval mode,",
         because="Nothing here depends on the mode: dropout joins attention in problem 04.",
     )  # fmt: skip
-
-
-def test_the_input_is_left_as_it_was(solution):
-    assert_input_untouched(attention(solution), draw("x", B, T, C), what="SelfAttention")
 
 
 def test_an_input_that_is_not_contiguous_gives_the_same(solution):

@@ -136,6 +136,15 @@ def test_changing_a_token_leaves_earlier_outputs_alone(solution, length):
     assert_causal(attention(solution), draw("x", B, length, C))
 
 
+def test_rates_of_zero_drop_nothing(solution):
+    model, x = attention(solution, NO_DROPOUT), draw("x", B, T, C)
+    quiet = model(x)
+    assert_close(
+        model.train()(x), quiet, "the output in train mode with all dropout rates at 0",
+        because="With attn_pdrop = resid_pdrop = 0 train and eval mode agree: a rate is hard-coded, or taken from another field.",
+    )  # fmt: skip
+
+
 def test_changing_a_token_leaves_earlier_outputs_alone_in_train_mode_too(solution):
     assert_causal(attention(solution, NO_DROPOUT).train(), draw("x", B, 5, C))
 
@@ -197,15 +206,6 @@ def test_attn_dropout_drops_attention_weights(solution):
 
 def test_resid_dropout_drops_the_output_of_c_proj(solution):
     assert_resid_dropout(attention(solution, tiny(attn_pdrop=0.0, resid_pdrop=0.4)), 0.4)
-
-
-def test_rates_of_zero_drop_nothing(solution):
-    model, x = attention(solution, NO_DROPOUT), draw("x", B, T, C)
-    quiet = model(x)
-    assert_close(
-        model.train()(x), quiet, "the output in train mode with all dropout rates at 0",
-        because="With attn_pdrop = resid_pdrop = 0 train and eval mode agree: a rate is hard-coded, or taken from another field.",
-    )  # fmt: skip
 
 
 # --- manners -------------------------------------------------------------------------------------

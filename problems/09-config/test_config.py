@@ -9,7 +9,7 @@ DEFAULTS = {
     "embd_pdrop": 0.1, "attn_pdrop": 0.1, "resid_pdrop": 0.1, "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
 }  # fmt: skip
 CHANGED = {
-    "vocab_size": 29, "n_positions": 11, "n_embd": 15, "n_layer": 2, "n_head": 3, "n_inner": 41,
+    "vocab_size": 29, "n_positions": 11, "n_embd": 15, "n_layer": 4, "n_head": 3, "n_inner": 41,
     "embd_pdrop": 0.15, "attn_pdrop": 0.25, "resid_pdrop": 0.35, "layer_norm_epsilon": 0.03, "initializer_range": 0.05,
 }  # fmt: skip
 SIZES = ["vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner"]
@@ -231,6 +231,7 @@ def test_num_parameters_counts_every_weight_once(solution, change):
     } | {name: -n for name, n in right.items()}  # fmt: skip
     difference = count - total if isinstance(count, int) else None
     says = next((f"It is short by exactly {name}." for name, n in usual.items() if n == difference), "")
+    says = says or next((f"It has {name} too many." for name, n in usual.items() if difference and n == -difference), "")
     if difference == right["wte"]:
         says = "The output layer is counted a second time; it is tied to wte, so it counts once."
     elif difference == L * 4 * C * C * 2 - right["feed-forward"] + L * 5 * C:

@@ -29,7 +29,14 @@ from common.testing import (
     tiny,
     twins,
 )
+from common.testing.attention import (
+    assert_equal_scores_average,
+    assert_heads_stay_in_their_channels,
+    assert_score_scale,
+    assert_single_token_gets_its_value,
+)
 from common.testing.causality import assert_causal, assert_sees_the_past
+from common.testing.feed_forward import assert_activation
 
 B, T = 2, 7
 C, V, N, INNER, L = 15, 29, 11, 41, 2  # tiny()'s n_embd, vocab_size, n_positions, n_inner, n_layer
@@ -124,6 +131,22 @@ def test_eval_mode_is_repeatable(solution):
     assert_repeatable(gpt2(solution), draw_ids("ids", B, T), what="the logits")
 
 
+def test_a_block_whose_sublayers_are_silent_returns_its_input(solution):
+    model, x = silence(gpt2(solution)), 2 + draw("x", B, T, C)
+    if not has_forward(model.h[0]):
+        return
+    with torch.no_grad():
+        out = model.h[0](x)
+    says = "A block is x + attn(ln_1(x)), then x + mlp(ln_2(x)): with both sublayers at zero x comes through untouched."
+    if bool((out == 0).all()):
+        says = "The output is zero: x is never added back around attn and mlp. " + says
+    elif torch.allclose(out, 2 * x, atol=1e-4) or torch.allclose(out, 4 * x, atol=1e-4):
+        says = "The input is added more than once. " + says
+    elif bool(out.mean(-1).abs().max() < 0.9):
+        says = "The output is normalised, or partly zero: a norm stands on the residual path (post-norm), ln_1(x) is what you add to, or one of the two sums is missing. " + says
+    assert_close(out, x, "the output of a block when both its sublayers give zeros", because=says)
+
+
 # --- in and out ----------------------------------------------------------------------------------
 
 
@@ -204,6 +227,18 @@ def test_every_block_reads_what_the_one_before_wrote(solution):
         )  # fmt: skip
 
 
+def test_with_rates_of_zero_train_mode_equals_eval_mode(solution):
+    model, ids = gpt2(solution, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0), draw_ids("ids", B, T)
+    quiet = model(ids)
+    assert_close(model.train()(ids), quiet, "the logits in train mode with all dropout rates at 0", because="Some dropout has a rate of its own; all follow the config.")
+
+
+def test_a_heads_values_land_in_that_heads_channels(solution):
+    attn = gpt2(solution).h[0].attn
+    if has_forward(attn):
+        assert_heads_stay_in_their_channels(attn, draw("x", B, T, C), 3)
+
+
 @pytest.mark.parametrize("length", [2, 5, N])
 def test_changing_a_token_leaves_earlier_logits_alone(solution, length):
     assert_causal(gpt2(solution), draw_ids("ids", B, length))
@@ -221,6 +256,39 @@ def pair(solution, reference, **changes):
     return twins(solution.GPT2Model, reference.GPT2Model, config_of(solution, **changes))
 
 
+def test_the_norms_inside_the_blocks_use_the_configs_epsilon(solution, reference):
+    mine, theirs = pair(solution, reference)
+    x = 0.05 * draw("x", B, T, C)
+    for name in ("h.0.ln_1", "h.0.ln_2", "h.1.ln_1", "h.1.ln_2", "ln_f"):
+        norm = mine.get_submodule(name)
+        if has_forward(norm):
+            assert_close(norm(x), theirs.get_submodule(name)(x), f"{name} of a small input", because="Every LayerNorm gets eps = config.layer_norm_epsilon.")
+
+
+def test_a_single_token_gets_its_own_value_through_c_proj(solution):
+    attn = gpt2(solution).h[0].attn
+    if has_forward(attn):
+        assert_single_token_gets_its_value(attn, draw("x", B, 1, C))
+
+
+def test_attention_averages_what_is_visible_when_all_scores_are_equal(solution):
+    attn = gpt2(solution).h[0].attn
+    if has_forward(attn):
+        assert_equal_scores_average(attn, draw("x", B, T, C), causal=True)
+
+
+def test_scores_are_scaled_by_the_root_of_the_head_size(solution):
+    attn = gpt2(solution).h[0].attn
+    if has_forward(attn):
+        assert_score_scale(attn, draw("x", B, 2, C), 3)
+
+
+def test_the_activation_of_the_feed_forward_layer_is_gelus_tanh_form(solution):
+    mlp = gpt2(solution).h[0].mlp
+    if has_forward(mlp):
+        assert_activation(mlp, draw("x", B, T, C))
+
+
 def test_the_first_block_computes_what_problem_08_does(solution, reference):
     mine, theirs = pair(solution, reference)
     if not has_forward(mine.h[0]):
@@ -229,15 +297,6 @@ def test_the_first_block_computes_what_problem_08_does(solution, reference):
         mine.h[0], theirs.h[0], draw("x", B, T, C), what="the output of `h.0`",
         because="A block is x + attn(ln_1(x)), then x + mlp(ln_2(x)); causal attention, GELU in its tanh form, the config's epsilon.", atol=3e-6, rtol=3e-6,
     )  # fmt: skip
-
-
-def test_the_norms_inside_the_blocks_use_the_configs_epsilon(solution, reference):
-    mine, theirs = pair(solution, reference)
-    x = 0.05 * draw("x", B, T, C)
-    for name in ("h.0.ln_1", "h.0.ln_2", "h.1.ln_1", "h.1.ln_2", "ln_f"):
-        norm = mine.get_submodule(name)
-        if has_forward(norm):
-            assert_close(norm(x), theirs.get_submodule(name)(x), f"{name} of a small input", because="Every LayerNorm gets eps = config.layer_norm_epsilon.")
 
 
 def test_the_logits_equal_the_references_step_by_step(solution, reference):
@@ -317,12 +376,6 @@ def test_attn_dropout_reaches_the_blocks(solution):
         model.h[0](x).sub(x).round(decimals=4)[..., 0], 1.0, 0.4, "the attention weights of a block",
         because="Inside a block the attention weights are dropped with the rate attn_pdrop.",
     )  # fmt: skip
-
-
-def test_with_rates_of_zero_train_mode_equals_eval_mode(solution):
-    model, ids = gpt2(solution, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0), draw_ids("ids", B, T)
-    quiet = model(ids)
-    assert_close(model.train()(ids), quiet, "the logits in train mode with all dropout rates at 0", because="Some dropout has a rate of its own; all follow the config.")
 
 
 # --- manners -------------------------------------------------------------------------------------

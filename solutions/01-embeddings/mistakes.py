@@ -110,6 +110,12 @@ MISTAKES = [
         says="The output holds only the positions: every text gives the same vectors. Add self.wte(input_ids).",
     ),
     Mistake(
+        name="the ids are flattened",
+        find="self.wte(input_ids)",
+        put="self.wte(input_ids.view(-1))",
+        says="The ids are flattened before the lookup, so the batch axis is lost. nn.Embedding takes ids of any shape: (B, T) gives (B, T, C).",
+    ),
+    Mistake(
         name="embeddings are scaled by sqrt(C)",
         find=_LOOKUPS,
         put="self.wte(input_ids) * self.config.n_embd**0.5 + self.wpe(positions)",
@@ -138,7 +144,12 @@ MISTAKES = [
         name="token 0 is masked as padding",
         find=_WTE,
         put="self.wte = nn.Embedding(config.vocab_size, config.n_embd, padding_idx=0)",
-        also=((_RETURN, "return self.drop(self.wte(input_ids) * (input_ids != 0).unsqueeze(-1) + self.wpe(positions))"),),
+        also=(
+            (
+                _RETURN,
+                "return self.drop(self.wte(input_ids) * (input_ids != 0).unsqueeze(-1) + self.wpe(positions))",
+            ),
+        ),
         says="Token 0 is treated as padding and gets a zero vector. In GPT-2 id 0 is a token like any other: no padding_idx, no mask.",
     ),
     Mistake(
@@ -173,6 +184,12 @@ MISTAKES = [
         find=_LOOKUPS,
         put="self.wte(input_ids) - self.wpe(positions)",
         says="The position embedding is subtracted: with wte at zero your output is -wpe. Published weights expect a sum.",
+    ),
+    Mistake(
+        name="positions are looked up in wte",
+        find="self.wpe(positions)",
+        put="self.wte(positions)",
+        says="The positions are looked up in wte, the tokens' table: wpe is never used. Add self.wpe(positions).",
     ),
     Mistake(
         name="positions start at 1",
@@ -296,7 +313,9 @@ MISTAKES = [
         name="the check looks at the batch",
         find="input_ids.size(1), self",
         put="input_ids.size(0), self",
-        also=((_POSITIONS, "positions = torch.arange(input_ids.size(1), device=input_ids.device)"),),
+        also=(
+            (_POSITIONS, "positions = torch.arange(input_ids.size(1), device=input_ids.device)"),
+        ),
         says="You compare the number of texts, input_ids.size(0), with n_positions. The length of a text is input_ids.size(1).",
     ),
     Mistake(
@@ -309,7 +328,12 @@ MISTAKES = [
         name="positions beyond the last are clamped",
         find=_CHECK,
         put="pass",
-        also=((_POSITIONS, "positions = torch.arange(T, device=input_ids.device).clamp(max=limit - 1)"),),
+        also=(
+            (
+                _POSITIONS,
+                "positions = torch.arange(T, device=input_ids.device).clamp(max=limit - 1)",
+            ),
+        ),
         says="In a text longer than n_positions all further tokens share the last position, and nobody is told. Refuse such a text "
         "with a ValueError that names both numbers.",
     ),
@@ -393,13 +417,17 @@ MISTAKES = [
     Mistake(
         name="dropout drops in eval mode only",
         find=_RETURN,
-        put="return nn.functional.dropout(" + _LOOKUPS + ", self.config.embd_pdrop, not self.training)",
+        put="return nn.functional.dropout("
+        + _LOOKUPS
+        + ", self.config.embd_pdrop, not self.training)",
         says="Dropout is on in eval mode and off in train mode, the wrong way round. Use self.drop, or training=self.training.",
     ),
     Mistake(
         name="dropped without scaling the rest up",
         find=_RETURN,
-        put="x = " + _LOOKUPS + "\n        return x * (torch.rand_like(x) >= self.config.embd_pdrop) if self.training else x",
+        put="x = "
+        + _LOOKUPS
+        + "\n        return x * (torch.rand_like(x) >= self.config.embd_pdrop) if self.training else x",
         says="The numbers that are not dropped stay as they are. They must be divided by 1 - embd_pdrop, so that on average the sum "
         "stays what it is in eval mode; nn.Dropout does that.",
     ),

@@ -279,6 +279,18 @@ MISTAKES = [
         says="The model always has 2 layers: the argument num_layers is ignored.",
     ),
     Mistake(
+        name="num_heads is ignored",
+        find="n_head=num_heads",
+        put="n_head=1",
+        says="The model always has one head: the argument num_heads is ignored, so even num_heads=0 passes.",
+    ),
+    Mistake(
+        name="token 0 is ignored",
+        find="targets.flatten())",
+        put="targets.flatten(), ignore_index=0)",
+        says="Targets with id 0 are left out of the loss (ignore_index=0). GPT-2 has no padding token: id 0 is a token like any other.",
+    ),
+    Mistake(
         name="embed_dim is ignored",
         find="n_embd=embed_dim",
         put="n_embd=60",
