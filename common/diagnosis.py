@@ -76,7 +76,8 @@ def diagnose(
     for pair in pairs:
         if time.monotonic() > deadline:
             break
-        if all(_explains(problem, pair, *each) for each in wrong):
+        explains = all(_explains(problem, pair, *each) for each in wrong)
+        if explains and _passes_as(problem, pair, checks, outcomes):
             return _diagnosis([pair], first, exact=True)
     return partial
 
@@ -103,10 +104,8 @@ def _passes_as(
     outcomes: Sequence[Outcome],
 ) -> bool:
     """Whether the candidate also passes what the learner's code passes."""
-    module = mistakes.made(problem, *candidate)
-    assert module
     return all(
-        check.run(module).status == Status.PASSED
+        _outcome(problem, candidate, check).status == Status.PASSED
         for check, outcome in zip(checks, outcomes, strict=True)
         if outcome.status == Status.PASSED
     )
