@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from torch import Tensor
@@ -64,22 +64,36 @@ def diagnose(
     best = max(shares, key=lambda c: shares[c], default=None)
     if best and shares[best] > 0.5 and _telling(first_outcome):
         partial = _diagnosis([best], first, exact=False)
-    if first_outcome.status != Status.FAILED or not _telling(first_outcome):
-        return partial
-    if partial and best:
-        pairs = [best + other for other in singles if other != best]
-    else:
-        # Had one of the two no effect on the first check, the other would have matched it alone.
-        felt = [m for m in singles if _outcome(problem, m, first).status != Status.PASSED]
-        pairs = [one + other for one, other in combinations(felt, 2)]
-    deadline = min(deadline, time.monotonic() + 0.3 * budget)
-    for pair in pairs:
+    if not fitting and not _telling(first_outcome):
+        return None
+    deadline = min(deadline, time.monotonic() + 0.5 * budget)
+    halves = sorted(fitting, key=lambda c: -shares.get(c, 0))
+    for pair in _pairs(problem, singles, wrong, halves):
         if time.monotonic() > deadline:
             break
         explains = all(_explains(problem, pair, *each) for each in wrong)
         if explains and _passes_as(problem, pair, checks, outcomes):
             return _diagnosis([pair], first, exact=True)
     return partial
+
+
+def _pairs(
+    problem: Problem,
+    singles: Sequence[tuple[Mistake, ...]],
+    wrong: Sequence[tuple[Check, Outcome]],
+    halves: Sequence[tuple[Mistake, ...]],
+) -> Iterator[tuple[Mistake, ...]]:
+    """Two mistakes at a time, the likely ones first: those of which one explains some failing check."""
+    first, rest = wrong[0][0], {check.function: (check, outcome) for check, outcome in wrong[1:]}
+    halves = halves or [
+        one for one in singles if any(_explains(problem, one, *pair) for pair in rest.values())
+    ]
+    yield from (half + other for half in halves for other in singles if other != half)
+    # A mistake that changes nothing of what the first check sees cannot be half of the answer: the
+    # other half would have matched it alone.
+    right = _outcome(problem, (), first)
+    felt = [m for m in singles if not trace.alike(_outcome(problem, m, first).seen, right.seen)]
+    yield from (one + other for one, other in combinations(felt, 2))
 
 
 def _explains(problem: Problem, made: tuple[Mistake, ...], check: Check, outcome: Outcome) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from common import mistakes
@@ -47,3 +49,25 @@ def test_every_list_is_long_enough_and_well_formed(problem: Problem):
     assert all(m.same_as in names for m in known if m.same_as)
     odd = [m.name for m in known if not 45 <= len(m.says) <= 330]
     assert not odd
+
+
+@pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)
+def test_two_mistakes_at_once_never_get_the_name_of_a_third(problem: Problem):
+    draw = random.Random(problem.name)
+    known = mistakes.known(problem)
+    checks = checks_of(problem)
+    tried = named = 0
+    while tried < 6:
+        pair = draw.sample(known, 2)
+        module = mistakes.made(problem, *pair)
+        if module is None:
+            continue  # the two edit the same line
+        outcomes = [check.run(module) for check in checks]
+        assert any(o.status in (Status.FAILED, Status.ERROR) for o in outcomes)
+        found = diagnose(problem, checks, outcomes, budget=5)
+        tried += 1
+        if found:
+            family = set().union(*(twins_of(problem, m) for m in pair))
+            assert set(found.names) & family, (pair[0].name, pair[1].name, found.names)
+            named += 1
+    assert named >= 3
