@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --quiet
 DEV := $(UV) run --quiet --group dev
 
-.PHONY: learn test check-course mutants lint bench uv clean
+.PHONY: learn test check-course mutants flakes lint bench uv clean
 
 learn: .venv/bin/gpt2
 	@$(RUN) gpt2
@@ -22,6 +22,10 @@ check-course: uv
 # Changes each reference in small ways and counts how many of the changes its problem's checks notice.
 mutants: uv
 	$(DEV) python tests/mutants.py
+
+# A hundred runs with other random numbers, on one thread and two.
+flakes: uv
+	$(DEV) python tests/flakes.py
 
 lint: uv
 	$(DEV) ruff check .
