@@ -1,0 +1,150 @@
+"""`gpt2 watch` in a terminal of its own: what a learner sees, and that the terminal comes back."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.catalogue import find
+
+pty = pytest.importorskip("pty")
+termios = pytest.importorskip("termios")
+
+PROBLEM = find(5)
+
+
+class Screen:
+    """A program in a pseudo-terminal of 80x24, and what it has drawn last."""
+
+    def __init__(self, checkout: Path, *arguments: str) -> None:
+        self.master, self.slave = pty.openpty()
+        termios.tcsetwinsize(self.slave, (24, 80))
+        self.before = termios.tcgetattr(self.slave)
+        environment = {**os.environ, "PYTHONPATH": str(checkout), "TERM": "xterm", "NO_COLOR": "1"}
+        environment.pop("COLUMNS", None)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "common.cli", "watch", *arguments],
+            cwd=checkout, env=environment, stdin=self.slave, stdout=self.slave, stderr=self.slave,
+            start_new_session=True,
+        )  # fmt: skip
+        self.text = ""
+
+    def shows(self, wanted: str, seconds: float = 30) -> str:
+        """Wait until the screen holds the text; returns the screen."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if select.select([self.master], [], [], 0.1)[0]:
+                try:
+                    self.text += os.read(self.master, 65536).decode(errors="replace")
+                except OSError:
+                    break
+            last = self.text.rpartition("\x1b[H")[2]
+            if wanted in re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last)):
+                return last
+        raise AssertionError(
+            f"{wanted!r} did not appear; the last screen was:\n{self.text[-3000:]}"
+        )
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def screen(checkout: Path) -> Iterator[Callable[..., Screen]]:
+    opened: list[Screen] = []
+
+    def start(*arguments: str) -> Screen:
+        opened.append(Screen(checkout, *arguments))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+def test_a_session_from_the_skeleton_to_the_next_problem(screen, checkout: Path):
+    file = checkout / "problems" / PROBLEM.name / "solution.py"
+    right = PROBLEM.reference.read_text()
+    terminal = screen("5", "--limit", "2")
+    assert "05 Causal masking" in terminal.shows("not written yet: causal_mask")
+    file.write_text(right.replace("scores = q @", "scores = (q @"))
+    terminal.shows("SyntaxError")
+    file.write_text(right.replace(".tril()", ".tril(1)"))
+    terminal.shows("Cause: Your mask lets each token see the one right after it")
+    terminal.press("h")
+    terminal.shows("Hint 1: where does the mask go?")
+    file.write_text(
+        right.replace("    return torch.ones", "    while True: pass\n    return torch.ones")
+    )
+    terminal.shows("likely an endless loop")
+    file.write_text(
+        right.replace("    return torch.ones", "    import os; os._exit(3)\n    return torch.ones")
+    )
+    terminal.shows("ended Python itself (exit code 3)")
+    # As editors save: to another file, which is then moved over the first.
+    (checkout / "scratch.py").write_text(right)
+    os.replace(checkout / "scratch.py", file)
+    terminal.shows("All 35 checks pass. Worth knowing:")
+    terminal.shows("1 of")
+    terminal.press("d")
+    terminal.shows("Yours and the reference are the same")
+    terminal.press("l")
+    terminal.shows("number and Enter to jump")
+    terminal.press("4\r")
+    terminal.shows(
+        "04 Multi-head attention · problems/04-multi-head-attention/solution.py (yours) Not written yet."
+    )
+    terminal.press("n")
+    terminal.shows("06 Feed-forward")
+    terminal.press("q")
+    assert terminal.process.wait(10) == 0
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+
+
+def test_reset_asks_and_keeps_a_backup(screen, checkout: Path):
+    file = Path(
+        shutil.copy(PROBLEM.reference, checkout / "problems" / PROBLEM.name / "solution.py")
+    )
+    terminal = screen("5")
+    terminal.shows("checks pass. Worth knowing:")
+    terminal.press("x")
+    terminal.shows("Replace problems/05-causal-masking/solution.py by the skeleton?")
+    terminal.press("n")
+    terminal.shows("checks pass. Worth knowing:")
+    assert file.read_bytes() == PROBLEM.reference.read_bytes()
+    terminal.press("xy")
+    terminal.shows("not written yet: causal_mask")
+    assert file.read_bytes() == PROBLEM.skeleton.read_bytes()
+    assert list((checkout / ".gpt2" / "backups" / PROBLEM.name).iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_comes_back_however_it_ends(screen, number: signal.Signals):
+    terminal = screen("5")
+    terminal.shows("not written yet: causal_mask")
+    terminal.process.send_signal(number)
+    assert terminal.process.wait(10) in (0, 130)
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+
+
+def test_without_a_terminal_it_says_so(gpt2):
+    done = gpt2("watch")
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
