@@ -33,6 +33,7 @@ lint: uv
 
 bench: uv
 	$(DEV) python benchmarks/feedback.py
+	$(DEV) python benchmarks/watch.py
 
 .venv/bin/gpt2: uv
 	@test -x .venv/bin/gpt2 || { echo "Setting up .venv, once. PyTorch is the large part."; $(UV) sync; }

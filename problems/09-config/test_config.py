@@ -145,7 +145,7 @@ def test_sizes_of_one_are_accepted(solution, field):
 @pytest.mark.parametrize("value", [2.0, "12", True], ids=repr)
 def test_sizes_that_are_no_int_are_refused(solution, field, value):
     with assert_raises(
-        TypeError, f"GPT2Config({field}={value!r})", naming=[field, value],
+        TypeError, f"GPT2Config({field}={value!r})", naming=[field, (value, type(value).__name__)],
         because="A size is an int: 2.0 would fail much later, in view, and \"12\" nowhere good. True is an int to Python (bool is a subclass), so ask for it too.",
     ):  # fmt: skip
         build(solution, **{**CHANGED, field: value})
@@ -154,7 +154,7 @@ def test_sizes_that_are_no_int_are_refused(solution, field, value):
 @pytest.mark.parametrize(("n_embd", "n_head"), [(770, 12), (15, 4), (3, 15)])
 def test_a_width_that_the_heads_do_not_divide_is_refused(solution, n_embd, n_head):
     with assert_raises(
-        ValueError, f"GPT2Config(n_embd={n_embd}, n_head={n_head})", naming=["n_embd", n_embd, n_head],
+        ValueError, f"GPT2Config(n_embd={n_embd}, n_head={n_head})", naming=["n_embd", n_embd],
         because="Every head gets n_embd / n_head channels, so n_embd has to be a multiple of n_head. Raise an exception: print and assert let the mistake through.",
     ):  # fmt: skip
         build(solution, **{**CHANGED, "n_embd": n_embd, "n_head": n_head})
