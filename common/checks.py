@@ -21,7 +21,7 @@ from common.results import Outcome, Status
 from common.testing import trace
 from common.testing.asserts import CheckFailed
 
-seed = 0  # what every check starts from; tests/flakes.py tries others
+seed: int = 0  # what every check starts from; tests/flakes.py tries others
 
 
 class MissingPart(Exception):
