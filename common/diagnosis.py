@@ -105,10 +105,27 @@ def _explains(problem: Problem, made: tuple[Mistake, ...], check: Check, outcome
     )
 
 
+# What single mistakes give on a check, for as long as the process lives: a forked child has it too.
+_known: dict[tuple[Check, tuple[Mistake, ...]], Outcome] = {}
+
+
+def prepare(problem: Problem, checks: Sequence[Check]) -> Iterator[None]:
+    """Run every known mistake through every check ahead of need, one run a step."""
+    for check in checks:
+        for mistake in mistakes.known(problem):
+            _outcome(problem, (mistake,), check)
+            yield
+
+
 def _outcome(problem: Problem, made: tuple[Mistake, ...], check: Check) -> Outcome:
     """The check on the reference with these mistakes in it; "not written" where they exclude each other."""
-    module = mistakes.made(problem, *made)
-    return check.run(module) if module else Outcome(check.name, Status.TODO)
+    if (check, made) not in _known:
+        module = mistakes.made(problem, *made)
+        outcome = check.run(module) if module else Outcome(check.name, Status.TODO)
+        if len(made) > 1:
+            return outcome  # there are too many pairs to keep
+        _known[check, made] = outcome
+    return _known[check, made]
 
 
 def _passes_as(

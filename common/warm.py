@@ -23,14 +23,16 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
-from common import catalogue, light_torch, mistakes
+from common import catalogue, light_torch
 from common.catalogue import Problem, find, shown
 from common.collecting import checks_of
+from common.diagnosis import prepare
 from common.errors import CourseError
 from common.loading import load
 from common.verdict import Verdict, judge
@@ -49,8 +51,6 @@ def warm_up(problem: Problem) -> None:
     reference = load(problem.reference)
     for check in checks_of(problem):
         check.run(reference)
-    for mistake in mistakes.known(problem):
-        mistakes.made(problem, mistake)
 
 
 def _first_operations() -> None:
@@ -111,6 +111,7 @@ class Server:
         self.request: dict[str, Any] = {}
         self.received = b""
         self.deadline = 0.0
+        self.idle_work: Iterator[None] = iter(())  # what makes the next diagnosis quick
         self.trace = Path(tempfile.mkstemp(prefix="gpt2-trace-")[1])
 
     def say(self, message: dict[str, Any]) -> None:
@@ -189,7 +190,8 @@ class Server:
                     if self.child:
                         ready.register(self.pipe, selectors.EVENT_READ)
                     left = max(self.deadline - time.monotonic(), 0) if self.child else None
-                    events = [key.fd for key, _ in ready.select(left)]
+                    busy = not self.child and next(self.idle_work, self) is None
+                    events = [key.fd for key, _ in ready.select(0 if busy else left)]
                 if self.child and self.pipe in events:
                     self.hear()
                 elif (
@@ -211,7 +213,9 @@ class Server:
     def _take(self, request: dict[str, Any]) -> None:
         try:
             if request.get("warm"):
-                warm_up(find(request["warm"]))
+                problem = find(request["warm"])
+                warm_up(problem)
+                self.idle_work = prepare(problem, checks_of(problem))
             else:
                 self.start(request)
         except CourseError as error:  # a problem whose tests cannot be collected
