@@ -138,6 +138,12 @@ def assert_score_scale(model: Any, x: Tensor, n_head: int) -> None:
     likely = next((name for name, f in names.items() if abs(factor / f - 1) < 0.01), "")
     if not torch.isfinite(measured).all():
         because = "Token 1's weights are not a softmax over its two scores."
+    elif abs(factor) < 1e-3:
+        because = "The scores do not depend on which key is asked: every query has to meet every key, q @ k transposed."
+    elif n_head > 1 and torch.allclose(
+        measured, measured[:, :1].expand_as(measured), rtol=1e-3, atol=1e-3
+    ):
+        because = "All heads weigh alike: the channels are not cut into heads, n_head is ignored, or heads share queries and keys."
     elif torch.allclose(measured, reverse / D**0.5, rtol=0.01, atol=0.01):
         because = (
             "Query and key are swapped: the first C channels of c_attn's output are queries, the next C keys, "

@@ -178,7 +178,7 @@ def test_embeddings_go_through_the_final_norm_to_the_head(solution):
     says = next((s for s, y in usual.items() if out.shape == y.shape and torch.allclose(out, y, atol=1e-4, rtol=1e-4)), "")
     assert_close(
         out, right, "the logits when no block adds anything",
-        because=says or "What is left is lm_head(ln_f(wte[ids] + wpe[positions])).",
+        because=says or "What is left is lm_head(ln_f(wte[ids] + wpe[positions])): both looked up as they are, added, normalised once, scored.",
     )  # fmt: skip
 
 
