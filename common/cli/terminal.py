@@ -54,7 +54,8 @@ class Terminal:
         trace: TracebackType | None,
     ) -> None:
         assert termios
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self.saved)
+        # At once: draining would wait for ever for a terminal that is stopped or gone.
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, self.saved)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         try:
