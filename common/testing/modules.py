@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -99,9 +100,19 @@ def twins(
 
 
 def has_forward(*modules: nn.Module) -> bool:
-    """Whether the modules can be called; a container that only holds layers by name cannot."""
-    bare = nn.Module.forward
-    return all(type(m).forward is not bare or "forward" in vars(m) for m in modules)
+    """Whether the modules can be called with one tensor: not a mere container, nor one that wants a mask too."""
+    return all(
+        (type(m).forward is not nn.Module.forward or "forward" in vars(m)) and _takes_one(m.forward)
+        for m in modules
+    )
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    return True
 
 
 def assert_parameters(

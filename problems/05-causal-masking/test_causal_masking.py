@@ -20,7 +20,9 @@ from common.testing import (
     assert_shape,
     assert_true,
     draw,
+    fail,
     fill,
+    observe,
     tiny,
     twins,
 )
@@ -122,6 +124,21 @@ def test_the_output_has_the_shape_of_the_input(solution, length):
 
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(attention(solution), draw("x", B, T, C), what="the output")
+
+
+def test_one_layer_takes_texts_of_any_length_by_turns(solution):
+    model = attention(solution)
+    for length in (4, 1, CONFIG.n_positions):
+        x = draw("x", B, length, C)
+        try:
+            out = model(x)
+        except RuntimeError as error:
+            observe("another length", "refused")
+            fail(
+                f"after a text of 4 tokens the same layer cannot take one of {length}:", expected="any length up to n_positions", got=str(error).splitlines()[0],
+                because="Something of the first call's length is kept, such as its mask: make it for each call, or make it once for n_positions and cut it, mask[:T, :T].",
+            )  # fmt: skip
+        assert_close(out, attention(solution)(x), f"the output for {length} tokens, after other lengths,", because="Nothing of one call may reach the next.")
 
 
 def test_a_single_token_gets_its_own_value_through_c_proj(solution):

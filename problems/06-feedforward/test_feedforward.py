@@ -45,6 +45,10 @@ def test_gelu_keeps_the_shape(solution, shape):
     assert_shape(solution.gelu(draw("x", *shape)), shape, f"gelu of a tensor of shape {shape}")
 
 
+def test_gelu_leaves_its_input_alone(solution):
+    assert_input_untouched(solution.gelu, draw("x", B, T, C), what="gelu")
+
+
 def test_gelu_of_zero_is_zero(solution):
     assert_close(solution.gelu(at(0.0)), at(0.0), "gelu(0)", because="Everything is multiplied by x, so 0 gives 0.")
 
@@ -96,10 +100,6 @@ def test_gelu_passes_the_gradient(solution):
     F.gelu(theirs, approximate="tanh").sum().backward()
     assert_true(mine.grad is not None, "no gradient reaches x through gelu", because="Use tensor operations only: math.tanh, .item() and detach() cut the graph.")
     assert_close(mine.grad, theirs.grad, "the gradient of gelu", because="It equals that of F.gelu(x, approximate='tanh').")
-
-
-def test_gelu_leaves_its_input_alone(solution):
-    assert_input_untouched(solution.gelu, draw("x", B, T, C), what="gelu")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)

@@ -67,7 +67,7 @@ def test_the_parts_have_gpt2s_names_and_shapes(solution):
             "mlp.c_fc.weight": (INNER, C), "mlp.c_fc.bias": (INNER,),
             "mlp.c_proj.weight": (C, INNER), "mlp.c_proj.bias": (C,),
         },
-        "TransformerBlock",
+        "TransformerBlock", because="The parts are ln_1, attn, ln_2 and mlp, made from the config: the feed-forward layer is config.n_inner wide inside, and all have their biases.",
     )  # fmt: skip
 
 

@@ -121,8 +121,19 @@ def test_the_number_of_parameters_is_gpt2s(solution):
 
 @pytest.mark.parametrize("length", [1, T, N])
 def test_there_is_a_score_for_every_token_at_every_position(solution, length):
+    model = gpt2(solution)
+    try:
+        out = model(draw_ids("ids", B, length))
+    except ValueError as error:
+        if str(N) not in str(error):
+            raise  # not the refusal of a long text
+        observe("refused", length)
+        fail(
+            f"a text of {length} token{'s' * (length > 1)} is refused, though n_positions is {N}:", expected="no error", got=f"ValueError: {error}",
+            because=f"Only a text with T > n_positions is too long; one of exactly {N} tokens still fits.",
+        )  # fmt: skip
     assert_shape(
-        gpt2(solution)(draw_ids("ids", B, length)), (B, length, V), "the logits",
+        out, (B, length, V), "the logits",
         because="forward returns the logits alone, (B, T, V), for all positions.",
     )  # fmt: skip
 

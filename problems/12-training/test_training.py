@@ -285,6 +285,19 @@ def test_each_step_updates_once(solution):
 LEARN = dict(vocab_size=11, embed_dim=32, num_heads=2, num_layers=1, block_size=8, batch_size=8, lr=1e-2, seed=3)
 
 
+def test_the_model_does_not_learn_to_copy(solution):
+    model, _ = run(solution, **{**LEARN, "num_steps": 40})
+    ids = draw_ids("ids", 16, 8, vocab_size=11)
+    with torch.no_grad():
+        share = float((model.eval()(ids).argmax(-1) == ids).float().mean())
+    observe("copies its input", share > 0.7)
+    if share > 0.7:
+        fail(
+            "after training the most likely next token is the token itself:", expected=f"no rule, about 1 in {LEARN['vocab_size']}, as the tokens are random", got=f"{share:.0%} of all positions",
+            because="The loss compares the logits with the inputs: language_model_loss(model(inputs), targets), where targets are one token ahead.",
+        )  # fmt: skip
+
+
 def test_fresh_tokens_at_every_step_cannot_be_learned_by_heart(solution):
     # Uniform random tokens cannot be predicted: the best loss is ln V. A batch seen again and again can.
     _, losses = run(solution, **{**LEARN, "num_steps": 30})

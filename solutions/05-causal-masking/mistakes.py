@@ -262,4 +262,13 @@ MISTAKES = [
         says="The output is c_proj of each token's own value: the weights are never multiplied with the values, so no token "
         "hears of another.",
     ),
+    Mistake(
+        name="the mask of the first call is kept",
+        find="~causal_mask(x.size(1), x.device)",
+        put="~self.mask",
+        also=(
+            ("        q, k, v = (", '        if not hasattr(self, "mask"):\n            self.mask = causal_mask(x.size(1), x.device)\n        q, k, v = ('),
+        ),
+        says="The mask is made in the first call and kept, so a text of another length does not fit it. Make it in each call, or once for n_positions and cut it: mask[:T, :T].",
+    ),
 ]

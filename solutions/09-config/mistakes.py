@@ -266,4 +266,10 @@ MISTAKES = [
         put="C, inner = self.n_embd, 4 * self.n_embd",
         says="num_parameters counts the feed-forward layer with 4 * n_embd, whatever n_inner is.",
     ),
+    Mistake(
+        name="n_inner is 3072 by default",
+        find="n_inner: int | None = None",
+        put="n_inner: int = 3072",
+        says="n_inner is 3072 unless given, which is 4 * n_embd for the small model alone. Default None, and fill in 4 * n_embd at construction.",
+    ),
 ]

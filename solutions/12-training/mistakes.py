@@ -309,4 +309,10 @@ MISTAKES = [
         put="        if size < 0:\n",
         says="num_steps=0 and batch_size=0 are accepted. Sizes below 1 are a ValueError.",
     ),
+    Mistake(
+        name="the loop trains on the inputs",
+        find="loss = language_model_loss(model(inputs), targets)",
+        put="loss = language_model_loss(model(inputs), inputs)",
+        says="The loop compares the logits with the inputs, so the model learns to copy and the loss falls to 0. The targets are one token ahead: language_model_loss(model(inputs), targets).",
+    ),
 ]
