@@ -24,6 +24,7 @@ from common.testing import (
     assert_true,
     draw,
     draw_ids,
+    fail,
     fill,
     has_forward,
     tiny,

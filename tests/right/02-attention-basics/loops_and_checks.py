@@ -1,6 +1,7 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
+
 from common import GPT2Config
 
 

@@ -1,5 +1,6 @@
 import torch
 from torch import nn
+
 from common import GPT2Config
 
 

@@ -2,6 +2,7 @@ import math
 
 import torch
 from torch import nn
+
 from common import GPT2Config
 
 
