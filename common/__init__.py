@@ -1,6 +1,7 @@
-"""What the problems share. A solution.py needs two names of it: GPT2Config and problem."""
+"""What the problems share. A solution.py needs three names of it at most."""
 
 from common.config import GPT2Config
 from common.loading import problem
+from common.tokenizer import gpt2_tokenizer
 
-__all__ = ["GPT2Config", "problem"]
+__all__ = ["GPT2Config", "gpt2_tokenizer", "problem"]

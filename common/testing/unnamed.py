@@ -24,7 +24,9 @@ def linears(module: nn.Module) -> list[nn.Linear]:
     return [m for m in module.modules() if isinstance(m, nn.Linear)]
 
 
-def attention_readings(module: nn.Module, x: Tensor, n_head: int) -> Iterator[tuple[Heads, nn.Linear]]:
+def attention_readings(
+    module: nn.Module, x: Tensor, n_head: int
+) -> Iterator[tuple[Heads, nn.Linear]]:
     """All readings of the layers of a self-attention on x (B, T, C): its heads, and the output layer."""
     B, T, C = x.shape
     H, D = n_head, C // n_head
@@ -35,7 +37,9 @@ def attention_readings(module: nn.Module, x: Tensor, n_head: int) -> Iterator[tu
         sizes = {"kind": 3, "head": H, "dim": D}
         for axes in permutations(sizes):
             y = fused(x).view(B, T, *(sizes[a] for a in axes))
-            parts = y.permute(2 + axes.index("kind"), 0, 2 + axes.index("head"), 1, 2 + axes.index("dim"))
+            parts = y.permute(
+                2 + axes.index("kind"), 0, 2 + axes.index("head"), 1, 2 + axes.index("dim")
+            )
             for q, k, v in permutations(range(3)):
                 yield (parts[q], parts[k], parts[v]), out
     elif shapes == [(C, C)] * 4:
@@ -75,7 +79,10 @@ def is_one_of(actual: Tensor, candidates: Iterator[Tensor]) -> bool | None:
     verdict = None
     for candidate in candidates:
         verdict = False
-        if actual.shape == candidate.shape and mismatch(actual, candidate, atol=1e-4, rtol=1e-4) is None:
+        if (
+            actual.shape == candidate.shape
+            and mismatch(actual, candidate, atol=1e-4, rtol=1e-4) is None
+        ):
             return True
     return verdict
 

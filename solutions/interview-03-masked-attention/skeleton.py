@@ -1,0 +1,53 @@
+"""Masked multi-head attention: a softmax that knows what it may see, and attention built on it.
+
+Shapes: B batch, T tokens, C channels, H num_heads, D = C // H; S scores in a row.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def masked_softmax(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
+    """Softmax along dim over the positions that the mask allows; every other position gets 0.
+
+    Args:
+        scores: (..., S), finite; scores of 1e4 do not overflow either.
+        mask: bool, broadcastable to scores, True where a position may be attended to.
+
+    Returns:
+        The shape and dtype of scores. A row without a True is all zeros, and its gradient too.
+    """
+    # TODO(interview-03): about 5 lines. Hide, subtract the highest, exp, divide; mind the empty row
+    raise NotImplementedError("problem interview-03: masked_softmax")
+
+
+def multi_head_attention(
+    x: Tensor,
+    in_proj_weight: Tensor,
+    in_proj_bias: Tensor,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor,
+    num_heads: int,
+    key_padding_mask: Tensor | None = None,
+    causal: bool = True,
+) -> Tensor:
+    """Self-attention with the weights of nn.MultiheadAttention.
+
+    Args:
+        x: (B, T, C).
+        in_proj_weight, in_proj_bias: (3C, C) and (3C,): the rows of query, then key, then value.
+        out_proj_weight, out_proj_bias: (C, C) and (C,).
+        key_padding_mask: bool (B, T), True where there is a real token; None: all are real.
+        causal: a token attends to itself and to earlier tokens only.
+
+    Returns:
+        (B, T, C). A query that may attend to nothing adds zeros before the output projection.
+
+    Raises:
+        ValueError: num_heads is below 1, or does not divide C; the message names both.
+    """
+    # TODO(interview-03): about 14 lines. Check; q, k, v -> heads -> scores -> mask -> softmax -> merge
+    raise NotImplementedError("problem interview-03: multi_head_attention")
