@@ -4,6 +4,7 @@ A learner's endless loop, crash, os._exit or change of global state dies with it
 on stdin and answers go out on stdout, a JSON object a line.
 
     {"id": 1, "problem": "05-causal-masking", "limit": 10.0}        check it; ends a check under way
+    {"id": 2, "problem": ..., "file": ..., "examples": true}         only the README's examples
     {"ready": true}                                                  loaded, or loaded again
     {"id": 1, "lines": [...], "passes": false, "loads": true, "outcomes": [[name, status, parts], ...]}
     {"id": 1, "ended": "timeout" | "crash" | "broken", "where": "..."}
@@ -34,8 +35,9 @@ from common.catalogue import Problem, find, shown
 from common.collecting import checks_of
 from common.diagnosis import prepare
 from common.errors import CourseError
-from common.loading import load
-from common.verdict import Verdict, judge
+from common.examples import try_examples
+from common.loading import LoadFailure, load
+from common.verdict import judge
 
 CAN_FORK = (
     sys.platform == "linux"
@@ -63,14 +65,25 @@ def _first_operations() -> None:
     gc.freeze()  # objects made so far are never visited again: the children share their pages
 
 
-def answer(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as it travels."""
+def verdict_answer(problem: Problem, path: Path) -> dict[str, Any]:
+    """The verdict on a file, as it travels."""
+    verdict = judge(problem, path)
     return {
         "lines": verdict.lines(),
         "passes": verdict.passes,
         "loads": not verdict.failure,
         "outcomes": [[o.name, o.status.value, list(o.parts)] for o in verdict.outcomes],
     }
+
+
+def examples_answer(problem: Problem, path: Path) -> dict[str, Any]:
+    """What the README's examples give on a file, as it travels."""
+    try:
+        module = load(path)
+    except (LoadFailure, NotImplementedError) as failure:
+        return {"loads": False, "lines": str(failure).splitlines()}
+    tried = try_examples(problem, module)
+    return {"loads": True, "examples": [[t.caption, t.passes, list(t.lines)] for t in tried]}
 
 
 def work(request: dict[str, Any], out: IO[bytes], trace: Path) -> None:
@@ -86,7 +99,8 @@ def work(request: dict[str, Any], out: IO[bytes], trace: Path) -> None:
         faulthandler.dump_traceback_later(request["limit"], exit=True, file=file)
         problem = find(request["problem"])
         path = Path(request.get("file") or problem.solution)
-        result = {"id": request["id"], **answer(judge(problem, path))}
+        look = examples_answer if request.get("examples") else verdict_answer
+        result = {"id": request["id"], **look(problem, path)}
         faulthandler.cancel_dump_traceback_later()
     out.write(json.dumps(result).encode() + b"\n")
     out.flush()

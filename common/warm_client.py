@@ -55,8 +55,14 @@ class Warm:
         for process in filter(None, (self.process, self.spare)):
             self._send(process, {"warm": problem.name})
 
-    def check(self, problem: Problem, limit: float, file: Path | None = None) -> int:
-        """Ask for a verdict on the learner's file, or on another one; the number its answer will carry."""
+    def check(
+        self, problem: Problem, limit: float, file: Path | None = None, *, examples: bool = False
+    ) -> int:
+        """Ask for a verdict on the learner's file, or on another one; the number its answer will carry.
+
+        Args:
+            examples: run only the examples of the README.
+        """
         assert self.process
         self.serial += 1
         if not CAN_FORK and self.serial > 1:
@@ -64,9 +70,10 @@ class Warm:
             self.process, self.spare = self.spare, self._spawn()
             self.buffer = b""
         trace = tempfile.gettempdir() + f"/gpt2-trace-{os.getpid()}"
-        request = {"id": self.serial, "problem": problem.name, "limit": limit, "trace": trace}
+        request: dict[str, Any] = {"id": self.serial, "problem": problem.name, "limit": limit}
+        request |= {"trace": trace, "examples": examples} | ({"file": str(file)} if file else {})
         assert self.process
-        self._send(self.process, {**request, "file": str(file)} if file else request)
+        self._send(self.process, request)
         return self.serial
 
     def read(self) -> list[dict[str, Any]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,3 +49,73 @@ def gpt2(checkout: Path) -> Run:
         return done
 
     return run
+
+
+class Screen:
+    """A program in a pseudo-terminal of 80x24, and what it has drawn last."""
+
+    def __init__(self, checkout: Path, *arguments: str) -> None:
+        pty, self.termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+        self.master, self.slave = pty.openpty()
+        self.termios.tcsetwinsize(self.slave, (24, 80))
+        self.before = self.settings()
+        environment = {**os.environ, "PYTHONPATH": str(checkout), "TERM": "xterm", "NO_COLOR": "1"}
+        environment.pop("COLUMNS", None)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "common.cli", *arguments],
+            cwd=checkout, env=environment, stdin=self.slave, stdout=self.slave, stderr=self.slave,
+            start_new_session=True,
+        )  # fmt: skip
+        self.text = ""
+
+    def shows(self, wanted: str, seconds: float = 30) -> str:
+        """Wait until the screen holds the text; returns the screen."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if select.select([self.master], [], [], 0.1)[0]:
+                try:
+                    self.text += os.read(self.master, 65536).decode(errors="replace")
+                except OSError:
+                    break
+            last = self.text.rpartition("\x1b[H")[2]
+            if wanted in re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last)):
+                return last
+        raise AssertionError(
+            f"{wanted!r} did not appear; the last screen was:\n{self.text[-3000:]}"
+        )
+
+    def settings(self) -> list[Any]:
+        """How the terminal is set: to be the same afterwards."""
+        return self.termios.tcgetattr(self.slave)
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def ends(self, seconds: float = 20) -> int | None:
+        """Wait for the program to end, and go on reading: a full terminal would hold it up."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < end:
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.text += os.read(self.master, 65536).decode(errors="replace")
+        return self.process.poll()
+
+    def close(self) -> None:
+        """End the program, with all it started."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def screen(checkout: Path) -> Iterator[Callable[..., Screen]]:
+    opened: list[Screen] = []
+
+    def start(*arguments: str) -> Screen:
+        opened.append(Screen(checkout, *arguments))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()

@@ -239,7 +239,8 @@ def test_the_map_in_the_readme_is_the_catalogue():
 STAIRS = [
     {"errors", "config", "results", "causes", "light_torch"},
     {"catalogue", "warm_client", "tokenizer", "texts"},
-    {"loading", "testing", "progress"},
+    {"loading", "testing", "progress", "examples"},
+    {"attempts"},
     {"checks", "mistakes", "report", "__init__"},
     {"diagnosis", "collecting"},
     {"verdict"},

@@ -17,6 +17,7 @@ COMMANDS = {
     "watch": ("watch.run", "check a problem at every save, with single keys for the rest"),
     "hint": ("learn.hint", "the next hint for a problem, one more each time"),
     "diff": ("learn.diff", "your solution beside the reference, once yours passes"),
+    "interview": ("interview.run", "one problem, a clock, and a score at the end"),
     "reset": ("learn.reset", "start a problem over; your file is kept as a backup"),
     "undo": ("learn.undo", "bring back what the last reset took"),
 }

@@ -7,12 +7,12 @@ import difflib
 import os
 import shutil
 import sys
-import textwrap
 from datetime import datetime
 from pathlib import Path
 
 from common import progress
 from common.catalogue import ROOT, Problem, find, problems, shown
+from common.cli.markdown import plain
 from common.errors import CourseError, UsageError
 from common.progress import State
 
@@ -222,16 +222,6 @@ def diff_lines(problem: Problem) -> list[str]:
     ] or ["Yours and the reference are the same."]
 
 
-def wrapped(markdown: str) -> list[str]:
-    """Paragraphs in 80 columns; code stays as it is."""
-    lines: list[str] = []
-    for paragraph in markdown.split("\n\n"):
-        code = paragraph.startswith(("```", "    "))
-        lines += paragraph.splitlines() if code else textwrap.wrap(" ".join(paragraph.split()), 80)
-        lines.append("")
-    return lines
-
-
 def rows() -> list[str]:
     """All problems, a line each."""
     data = progress.read()
@@ -257,7 +247,7 @@ def _confirmed(question: str) -> bool:
 
 def _print_hint(problem: Problem, title: str, text: str) -> None:
     print(f"{problem.key} {problem.title} · {title}\n")
-    print("\n".join(wrapped(text)))
+    print("\n".join([*plain(text), ""]))
 
 
 def _row(problem: Problem, state: State, note: str, effort: str = "") -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from common import progress
 from common.catalogue import ROOT, Problem, find, problems, shown
 from common.cli import learn
+from common.cli.markdown import plain
 from common.cli.saves import Saves
 from common.cli.terminal import Terminal
 from common.progress import State
@@ -211,9 +212,7 @@ class Watch:
     def _hint(self) -> None:
         title, text, left = learn.next_hint(self.problem)
         more = f"{left} more with h." if left else "That was the last hint."
-        self._text(
-            [title, "", *learn.wrapped(text), more, "Save the file to check again, or press r."]
-        )
+        self._text([title, "", *plain(text), "", more, "Save the file to check again, or press r."])
 
     def _worth_knowing(self) -> list[str]:
         """The first question of the README's "Go further"."""
@@ -221,7 +220,7 @@ class Watch:
         if not questions:
             return []
         question, answer = questions[0]
-        return ["Worth knowing:", *textwrap.wrap(question, 80), "", *learn.wrapped(answer)]
+        return ["Worth knowing:", *textwrap.wrap(question, 80), "", *plain(answer), ""]
 
     def _ended(self, message: dict[str, Any]) -> list[str]:
         head = f"{self.problem.key} {self.problem.title} · {shown(self.problem.solution)} (yours)"

@@ -27,6 +27,7 @@ from common.testing import (
     fail,
     fill,
     has_forward,
+    observe,
     tiny,
     twins,
 )

@@ -269,7 +269,9 @@ def test_the_mlp_reads_what_attention_has_added(solution):
     assert_close(first_in, norm(x), "what attention reads", because="Attention reads ln_1(x): mean 0 and variance 1 for every token.", atol=2e-3, record=False)
     sees = "x" if torch.allclose(second_in, norm(x), atol=1e-4) else "attention alone" if torch.allclose(second_in, norm(first_out), atol=1e-2) else ""
     says = {"x": "The MLP reads the x from before attention: the two run side by side.", "attention alone": "The MLP reads attention's output without x: the residual comes first."}.get(sees, "The MLP reads ln_2 of x + attn(ln_1(x)).")
+    sums = {"x + a + m": x + first_out + second_out, "a + m": first_out + second_out, "x + m": x + second_out, "m": second_out}
     observe("mlp reads", sees)
+    observe("the block returns", next((name for name, y in sums.items() if torch.allclose(out, y, atol=1e-4)), "other"))
     assert_close(second_in, norm(x + first_out), "what the MLP reads", because=says, atol=2e-3, record=False)
     assert_close(out, x + first_out + second_out, "the output of the block", because="It is x, plus what attention gave, plus what the MLP gave.", atol=1e-4, record=False)
 

@@ -52,8 +52,12 @@ def test_without_a_hidden_position_it_is_softmax(solution, dim):
     everything = torch.ones(B, T, S, dtype=torch.bool, device=scores.device)
     assert_close(
         solution.masked_softmax(scores, everything, dim=dim), torch.softmax(scores, dim), f"masked_softmax with a mask of True only and dim={dim}",
-        because="torch.softmax along dim gives the expected value. True means that a position may be seen; highest and sum run along dim, each with keepdim=True.",
+        because="torch.softmax along dim gives the expected value. True means that a position may be seen; highest and sum run along dim, each with keepdim=True, and nothing is added to them.",
     )  # fmt: skip
+
+
+def test_masked_softmax_leaves_its_inputs_alone(solution):
+    assert_input_untouched(solution.masked_softmax, draw("scores", T, S), mask_of(T, S), what="masked_softmax")
 
 
 def test_dim_is_the_last_axis_unless_you_say_otherwise(solution):
@@ -178,6 +182,16 @@ def test_the_gradient_is_that_of_softmax(solution):
     )  # fmt: skip
 
 
+def test_a_high_score_that_is_hidden_does_not_spoil_the_gradient(solution):
+    scores, mask = draw("scores", T, S), mask_of(T, S)
+    high = torch.where(mask, scores, 1e4)
+    expected = gradient(lambda s: hidden(s, mask), scores)
+    assert_close(
+        gradient(lambda s: solution.masked_softmax(s, mask), high), expected, "the gradient of masked_softmax with scores of 1e4 at hidden positions",
+        because="exp(1e4) is inf. Taken out after exp it leaves the result right and the gradient 0 * inf = NaN: hide the score before exp.",
+    )  # fmt: skip
+
+
 def test_the_gradient_of_an_empty_row_is_zero(solution):
     scores, mask = draw("scores", T, S), mask_of(T, S)
     expected = gradient(lambda s: hidden(s, mask), scores)
@@ -187,10 +201,6 @@ def test_the_gradient_of_an_empty_row_is_zero(solution):
         because="NaN in the gradient of a right result: a NaN or 0/0 was computed and then replaced, but backward() still passes through it, and 0 * NaN is NaN. "
         "Make the numbers harmless before the division, or hide with masked_fill or where, which stop the gradient.",
     )  # fmt: skip
-
-
-def test_masked_softmax_leaves_its_inputs_alone(solution):
-    assert_input_untouched(solution.masked_softmax, draw("scores", T, S), mask_of(T, S), what="masked_softmax")
 
 
 def test_masked_softmax_keeps_the_dtype(solution):
@@ -231,6 +241,15 @@ def test_the_output_has_the_shape_of_the_input(solution, b, t, c, h):
     assert_shape(out, (b, t, c), f"the output for x of {(b, t, c)} with {h} heads", because="Heads are merged back side by side, H * D = C, and the output projection keeps C.")
 
 
+def test_the_texts_of_a_batch_do_not_see_each_other(solution):
+    x, weights = draw("x", B, T, C), weights_of()
+    changed = x.clone()
+    changed[1] = draw("other", T, C)
+    before = assert_tensor(solution.multi_head_attention(x, *weights, H, causal=False), "the output")
+    after = solution.multi_head_attention(changed, *weights, H, causal=False)
+    assert_close(after[0], before[0], "the output for text 0, after changing text 1,", because="Something mixes the batch axis: x is (B, T, C), batch first, and attention runs over axis 1, the tokens.")
+
+
 def test_a_single_token_gets_its_own_value(solution):
     x, (w, bias, out_w, out_b) = draw("x", B, 1, C), weights_of()
     q, k, v = F.linear(x, w, bias).split(C, -1)
@@ -243,6 +262,7 @@ def test_a_single_token_gets_its_own_value(solution):
         "The first third is taken for the values; the order is query, key, value.": F.linear(q, out_w, out_b),
         "The second third is taken for the values; the order is query, key, value.": F.linear(k, out_w, out_b),
         "The input is added to the output: a residual connection is the block's business.": right + x,
+        "The weights are scaled after the softmax: the scores are, before it.": F.linear(v / D**0.5, out_w, out_b),
         "The input itself is mixed instead of its values.": F.linear(x, out_w, out_b),
     }
     for causal in (False, True):
@@ -433,7 +453,7 @@ def test_gradients_are_those_of_torch(solution):
     for name, my, their in zip(names, mine, theirs, strict=True):
         assert_close(
             my, their, f"the gradient of {name}, with padding on the left,", atol=1e-4, rtol=1e-4,
-            because="It equals torch's, with nothing from empty queries. NaN comes from a NaN that was replaced after the softmax; 0 from a detach().",
+            because="It equals torch's, with nothing from empty queries. NaN comes from a NaN that was replaced after the softmax; other values from a detach() on the way: weights, values and projections all pass gradients on.",
         )  # fmt: skip
 
 
@@ -461,7 +481,7 @@ def test_it_works_in_the_dtype_and_on_the_device_of_its_inputs(solution):
     trouble = ""
     with elsewhere() as send:
         try:
-            there = solution.multi_head_attention(send(x), *map(send, weights), H, send(real))
+            there = solution.multi_head_attention(send(x.cpu()), *(send(w.cpu()) for w in weights), H, send(real.cpu()))
             trouble = "" if is_elsewhere(there) else "the result is on the CPU"
         except DevicesDiffer as error:
             trouble = str(error)

@@ -4,6 +4,8 @@ Gradients are set by hand, so that a check knows what the optimizer saw.
 """
 
 import math
+from functools import cache
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import torch
 from common.testing import (
     assert_close,
     assert_equal,
+    assert_identical,
     assert_raises,
     assert_true,
     draw,
@@ -30,26 +33,34 @@ def parameters():
     return [parameter(draw(f"p{i}", *shape)) for i, shape in enumerate(SHAPES)]
 
 
+@cache
+def gradient(i, step):
+    """Of parameter i, another in every step, and from entry to entry different by a factor of up to a hundred."""
+    scale = 10 ** torch.tanh(draw(f"scale {i}", *SHAPES[i]))
+    return scale * (draw(f"gradient {i} {step}", *SHAPES[i]) + 0.5)
+
+
 def give(params, step, size=1.0):
-    """A new gradient for each, different in every step and from entry to entry by a factor of a hundred."""
     for i, p in enumerate(params):
-        scale = 10 ** (2 * torch.rand(p.shape, generator=torch.Generator().manual_seed(i)).to(p.device) - 1)
-        p.grad = size * scale * (draw(f"g{i} {step}", *p.shape) + 0.5)
+        p.grad = size * gradient(i, step)
 
 
-def walk(make, steps, *, size=1.0, **settings):
+def walk(kind, steps, size=1.0, **settings):
     """The parameters after that many steps with the gradients of `give`."""
     params = parameters()
-    optimizer = make(params, **settings)
+    optimizer = kind(params, **settings)
     for t in range(steps):
         give(params, t, size)
         optimizer.step()
     return [p.detach() for p in params]
 
 
-def same_walk(solution, name, steps, what, because, *, atol=1e-5, **settings):
+torchs_walk = cache(walk)
+
+
+def same_walk(solution, name, steps, what, because, atol=1e-5, **settings):
     mine = walk(getattr(solution, name), steps, **settings)
-    theirs = walk(getattr(torch.optim, name), steps, **settings)
+    theirs = torchs_walk(getattr(torch.optim, name), steps, **settings)
     for i, (my, their) in enumerate(zip(mine, theirs, strict=True)):
         assert_close(my, their, f"parameter {i} of {name} {what}", because=because, atol=atol)
 
@@ -63,7 +74,7 @@ def moves(make, gradients, **settings):
         p.grad = torch.full_like(p, g)
         optimizer.step()
         places.append(p.item())
-    return draw("d", 1).new_tensor([a - b for a, b in zip(places, places[1:], strict=False)])
+    return draw("d", 1).new_tensor([a - b for a, b in pairwise(places)])
 
 
 def assert_moves_are(solution, name, gradients, expected, usual, what, because, **settings):
@@ -90,6 +101,16 @@ def test_a_step_goes_downhill(solution, name):
 
 
 @BOTH
+def test_a_new_optimizer_starts_afresh(solution, name):
+    make = getattr(solution, name)
+    first, second = moves(make, [1.0, 0.3], lr=0.1), moves(make, [1.0, 0.3], lr=0.1)
+    assert_identical(
+        second, first, f"the way of a parameter under a second {name}, with the gradients that the first one saw,",
+        because="State that stands in the class body, in a global or in a default argument outlives its optimizer: make it in __init__, on self.",
+    )  # fmt: skip
+
+
+@BOTH
 def test_the_first_step_has_the_length_lr_whatever_the_gradient(solution, name):
     gradients = [1e-2, 0.3, 7.0, 4e3]
     p = parameter([0.0] * 4)
@@ -105,7 +126,7 @@ def test_the_first_step_has_the_length_lr_whatever_the_gradient(solution, name):
     first = float(length[0])
     says = next((s for value, s in usual.items() if even and abs(first - value) < 0.02 * value), "m / sqrt(v) is g / |g| at first: m and v are corrected by 1 - beta^t with t = 1.")
     if not even:
-        says = "The gradient's size must cancel: v is a mean of squares, and its root divides m. t counts from 1, so that 1 - beta^t is not 0."
+        says = "The gradient's size must cancel: v is a mean of squares, entry by entry, and its root divides m. t counts from 1, so that 1 - beta^t is not 0."
     assert_close(length, torch.ones_like(length), f"the first step of {name} for gradients of {gradients}, in units of lr,", because=says, atol=1e-4)
 
 
@@ -122,7 +143,7 @@ def test_a_step_without_gradient_goes_on_by_momentum(solution, name):
     # After gradients 1 and 0 with betas 0.9 and 0.99: m = 0.09 / 0.19, v = 0.0099 / 0.0199.
     second = 0.09 / 0.19 / math.sqrt(0.0099 / 0.0199)
     usual = {
-        "The update uses the gradient itself: it is the running mean m that is divided by sqrt(v).": [1.0, 0.0],
+        "The second step does not move. Either the update uses the gradient itself instead of the running mean m, or a gradient of 0 is skipped as if it were None.": [1.0, 0.0],
         "The two betas are exchanged: betas[0] belongs to the gradient, betas[1] to its square.": [1.0, (0.0099 / 0.0199) / math.sqrt(0.09 / 0.19)],
     }
     assert_moves_are(
@@ -147,10 +168,10 @@ def test_eps_is_added_to_the_corrected_root(solution, name):
 
 
 @BOTH
-@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.8), (0.0, 0.95), (0.9, 0.0), (0.0, 0.0)], ids=str)
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.8), (0.0, 0.95), (0.95, 0.5)], ids=str)
 def test_it_walks_as_torch_does(solution, name, betas):
     same_walk(
-        solution, name, 30, f"after 30 steps with betas={betas}", "torch.optim gives the expected value. Is there one m and one v for each parameter, kept between steps, with the betas that were given?",
+        solution, name, 20, f"after 20 steps with betas={betas}", "torch.optim gives the expected value. Is there one m and one v for each parameter, kept between steps, with the betas that were given?",
         lr=0.02, betas=betas, eps=1e-3, weight_decay=0.0,
     )  # fmt: skip
 
@@ -159,8 +180,8 @@ def test_it_walks_as_torch_does(solution, name, betas):
 def test_the_defaults_are_those_of_torch(solution, name):
     default = "weight_decay 0.01" if name == "AdamW" else "weight_decay 0.0"
     because = f"The defaults are lr 1e-3, betas (0.9, 0.999), eps 1e-8 and, for {name}, {default}."
-    same_walk(solution, name, 30, f"after 30 steps of {name}(params)", because, lr=1e-3, atol=2e-6)
-    same_walk(solution, name, 30, f"after 30 steps of {name}(params, lr=0.1)", because, lr=0.1)
+    same_walk(solution, name, 20, f"after 20 steps of {name}(params)", because, lr=1e-3, atol=2e-6)
+    same_walk(solution, name, 20, f"after 20 steps of {name}(params, lr=0.1)", because, lr=0.1)
     same_walk(solution, name, 3, f"after 3 steps of {name}(params, lr=0.1) with gradients around 1e-8", because, lr=0.1, size=1e-8, atol=1e-4)
     params = parameters()
     assert_equal(getattr(getattr(solution, name)(params), "lr", "no such attribute"), 1e-3, f"the attribute lr of {name}(params)", because=because)
@@ -217,7 +238,7 @@ def test_adamw_decays_before_it_steps(solution):
 @BOTH
 def test_it_walks_as_torch_does_with_weight_decay(solution, name):
     same_walk(
-        solution, name, 30, "after 30 steps with weight_decay=0.3",
+        solution, name, 20, "after 20 steps with weight_decay=0.3",
         "torch.optim gives the expected value. Adam: g = grad + weight_decay * p goes into m and v. AdamW: p shrinks first, and m and v see the gradient alone.",
         lr=0.02, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.3,
     )  # fmt: skip
@@ -361,7 +382,7 @@ def test_zero_grad_clears_every_gradient_and_nothing_else(solution, name):
         assert_close(p.detach(), old, f"parameter {i} after {name}.zero_grad()", because="zero_grad is about the gradients: p.grad, not p.")
     give(params, 1)
     optimizer.step()
-    theirs = walk(getattr(torch.optim, name), 2, lr=0.1)
+    theirs = torchs_walk(getattr(torch.optim, name), 2, lr=0.1)
     for i, (my, their) in enumerate(zip(params, theirs, strict=True)):
         assert_close(my, their, f"parameter {i} after step, zero_grad and step of {name}", because="zero_grad clears gradients only: m, v and the counts go on.")
 
@@ -439,6 +460,7 @@ def test_settings_at_the_border_are_taken(solution, name):
     p.grad = torch.ones_like(p)
     optimizer.step()
     assert_close(p, torch.full_like(p, 2.0).detach(), f"the parameter after a step of {name} with lr=0", because="With lr = 0 nothing moves.")
+    assert_moves_are(solution, name, [2.0, -3.0, 1.0], [1.0, -1.0, 1.0], {}, f"three steps of {name} with betas=(0.0, 0.0) and eps=0", "Without memory each step is lr * g / |g|.", betas=(0.0, 0.0), eps=0.0)
 
 
 # --- learning_rate -------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ def test_temperature_zero_is_greedy(solution):
 
 def test_greedy_takes_the_first_of_equals(solution):
     probs = solution.sampling_probabilities(rows([1.0, 4.0, 4.0, -INF, 4.0], [-INF, -INF, -2.0, -3.0, -2.0]), temperature=0)
+    assert_shape(probs, (2, 5), "the probabilities of 5 tokens for temperature=0", because="There is a probability for every token, also for those after the largest: one_hot takes the number of classes.")
     assert_close(probs.sum(-1).float(), rows(1.0, 1.0), "for temperature=0 and equal logits, the sum of each row", because="The first of the largest gets probability 1.")
     assert_equal(kept(probs), [[1], [2]], "for temperature=0 and logits (1, 4, 4, -inf, 4) and (-inf, -inf, -2, -3, -2), the list of tokens with any probability", because="Of the largest logits the first gets everything: `argmax` finds it, `logits == logits.max()` finds all.")
 
@@ -144,6 +145,12 @@ def test_ties_with_the_kth_logit_stay(solution):
     logits = rows([1.0, 3.0, 2.0, 2.0, 0.0], [5.0, 5.0, 5.0, 5.0, -1.0])
     probs = solution.sampling_probabilities(logits, top_k=2)
     assert_equal(kept(probs), [[1, 2, 3], [0, 1, 2, 3]], "for top_k=2 and logits (1, 3, 2, 2, 0) and (5, 5, 5, 5, -1), the list of tokens with any probability", because="What ties with the k-th logit stays: compare with its value, logits < kth, instead of keeping the indices of topk.")
+
+
+def test_top_k_works_wherever_the_logits_lie(solution):
+    logits = rows([-90000.0, -90001.0, -90003.0, -90002.0])
+    says = "Only the differences between logits matter. A removed logit becomes -inf: any finite number, 0 or -1e4, may be above those that are kept."
+    assert_equal(kept(solution.sampling_probabilities(logits, top_k=2)), [[0, 1]], "for logits (-90000, -90001, -90003, -90002) and top_k=2, the list of tokens with any probability", because=says)
 
 
 @pytest.mark.parametrize("k", [V, V + 1, 50])
@@ -402,6 +409,16 @@ def test_generate_hands_a_high_temperature_on(solution):
     ids = prompt()
     out = solution.generate(Sum(sharp=20.0).eval(), ids, 8, 20, temperature=1000.0, generator=seeded(4))
     assert_true(assert_tensor(out, "the result").tolist() != continued(ids, 8, 20), "generate with temperature=1000 takes the most likely token every time", because="At a high temperature all tokens are almost equally likely: hand temperature on to sample.")
+
+
+def test_generate_has_a_temperature_of_one_unless_told(solution):
+    # The likeliest token has e^2 / (e^2 + 12) = 0.38 of the probability.
+    ids = prompt(1).repeat(1500, 1)
+    out = assert_tensor(solution.generate(Sum(sharp=2.0).eval(), ids, 1, 20, generator=seeded(7)), "the result")
+    share = float((out[:, -1] == continued(ids[:1], 1, 20)[0][-1]).float().mean())
+    observe("share of the likeliest token", "right" if 0.3 < share < 0.46 else "low" if share < 0.3 else "high")
+    if not 0.3 < share < 0.46:
+        fail("generate without options does not draw from the softmax of the logits:", expected="the likeliest token in about 38 % of 1500 rows", got=f"{share:.0%}", because="The defaults are temperature=1.0, no top_k and no top_p: sample draws from the whole distribution then.")
 
 
 def test_generate_repeats_itself_with_the_same_generator_state(solution):

@@ -4,7 +4,6 @@ In the messages 97 is the byte of "a", 98 that of "b", and so on; 256 is the fir
 """
 
 import random
-import time
 
 import pytest
 
@@ -74,6 +73,10 @@ def test_a_merge_counts_as_a_token_from_then_on(solution):
 def test_replacement_runs_from_left_to_right_without_overlap(solution):
     says = "aaaaa becomes (256, 256, a): from the left, and a byte that is used up is not used again. So the next pair is (256, 256), then (257, a)."
     expect(solution.train_bpe("aaaaa", 3), [(A, A), (256, 256), (257, A)], 'train_bpe("aaaaa", 3)', says)
+
+
+def test_a_pair_at_the_end_is_replaced_too(solution):
+    expect(solution.train_bpe("abab", 2), [(A, B), (256, 256)], 'train_bpe("abab", 2)', "abab becomes 256 256: the last two ids are a pair like any other, and both are used up.")
 
 
 def test_the_last_byte_is_kept(solution):
@@ -179,13 +182,13 @@ def test_merges_are_taken_apart(solution):
 @pytest.mark.parametrize(("ids", "merges"), [([195, 169], []), ([240, 159, 257], [(195, 169), (153, 130)]), ([256, 153, 130], [(240, 159)])], ids=["two bytes", "a merge at the end", "a merge at the start"])
 def test_a_character_may_be_spread_over_several_ids(solution, ids, merges):
     expected = "é" if len(merges) == 0 else "🙂"
-    expect(solution.decode(ids, merges), expected, f"decode({ids}, {merges})", "A character of several bytes may lie in several ids: join the bytes of all ids first, and decode the whole once.")
+    expect(solution.decode(list(ids), list(merges)), expected, f"decode({ids}, {merges})", "A character of several bytes may lie in several ids: join the bytes of all ids first, and decode the whole once.")
 
 
 @pytest.mark.parametrize(("ids", "expected"), [([A, 255, B], "a\ufffdb"), ([195], "\ufffd"), ([169, A], "\ufffda")], ids=str)
 def test_bytes_that_are_no_text_become_the_replacement_character(solution, ids, expected):
     try:
-        got = solution.decode(ids, [])
+        got = solution.decode(list(ids), [])
     except UnicodeDecodeError as error:
         observe("decode raises", str(error))
         fail(f"decode({ids}, []) fails on bytes that are no valid UTF-8:", expected=ascii(expected), got=f"UnicodeDecodeError: {error}", because="A model may produce any ids: decode(\"utf-8\", errors=\"replace\") puts U+FFFD there.")
@@ -198,12 +201,12 @@ def test_an_unknown_id_is_refused(solution, ids, unknown, merges):
     if unknown < 0:
         says += " A negative index counts from the end of a list, without an error."
     with assert_raises(ValueError, f"decode({ids}, {merges})", naming=[unknown], because=says):
-        solution.decode(ids, merges)
+        solution.decode(list(ids), list(merges))
 
 
 # --- all of it together --------------------------------------------------------------------------
 
-TEXTS = ["", "a", "the cat sat on the mat, the cat sat", "aaaaaaaaaaa", "  two  spaces\r\n\ttab\n", "naïve café", "我喜欢猫, 我喜欢狗", "🙂🙃🙂👩‍👩‍👧", "\x00\x7f\x00\x7f"]
+TEXTS = ["", "a", "the cat sat on the mat, the cat sat", "aaaaaaaaaaa", "  two  spaces\r\n\ttab\n", "naïve café", "Cafe\u0301 OHM \u2126", "\ufeffBOM", "我喜欢猫, 我喜欢狗", "🙂🙃🙂👩‍👩‍👧", "\x00\x7f\x00\x7f"]
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
@@ -220,30 +223,3 @@ def test_the_merges_are_left_as_they_were(solution):
         before = list(merges)
         call()
         expect(merges, before, f"merges after {name}", "The caller's list is changed: pop, reverse, sort, append and del work in place. Make a copy, or read only.")
-
-
-def seconds(call):
-    """Processor time of a call: other programs do not count."""
-    start = time.process_time()
-    call()
-    return time.process_time() - start
-
-
-def test_twenty_thousand_characters_take_a_few_seconds(solution, reference):
-    # A few of the hundred merges are timed, on 2 kB and on 20 kB, against the reference, which needs 0.4 s for all.
-    text = "".join(random.Random(6).choices("abcdefghijklmnopqrstuvwxyz      ", k=20_000))
-    merges = [(ord(" "), ord(" ")), (256, 256), (A, 256), (B, A)]
-    jobs = {
-        "train_bpe": (lambda module, part: module.train_bpe(part, 2), 50, "Count all pairs in one pass (a dict or Counter) instead of searching the text for each pair, and build a new list instead of deleting from the middle."),
-        "encode": (lambda module, part: module.encode(part, list(merges)), 25, "Replace all occurrences of a merge in one pass, instead of starting anew after each one."),
-    }  # fmt: skip
-    for name, (job, times, says) in jobs.items():
-        limit = 25 * seconds(lambda: job(reference, text))  # noqa: B023
-        need = seconds(lambda: job(solution, text[:2_000]))  # noqa: B023
-        if need < 2 * limit:  # else 20 kB would take minutes
-            need = seconds(lambda: job(solution, text))  # noqa: B023
-            if limit <= need < 4 * limit:
-                need = min(need, seconds(lambda: job(solution, text)))  # noqa: B023
-        observe(f"{name} is quick", need < limit)
-        if need >= limit:
-            fail(f"{name} is too slow:", expected="20 kB of text and 100 merges in a few seconds", got=f"{times * need:.0f} s or more, going by a part of them", because=says)

@@ -104,7 +104,10 @@ MISTAKES = [
         put="",
         also=(
             ("self.attn_dropout(scores.softmax(-1))", "scores.softmax(-1)"),
-            ("self.resid_dropout(self.proj(out.transpose(1, 2).reshape(B, T, C)))", "self.proj(out.transpose(1, 2).reshape(B, T, C))"),
+            (
+                "self.resid_dropout(self.proj(out.transpose(1, 2).reshape(B, T, C)))",
+                "self.proj(out.transpose(1, 2).reshape(B, T, C))",
+            ),
         ),
         says="Attention takes dropout_p and does nothing with it. Dropout acts on the weights and on the output.",
     ),
@@ -112,14 +115,22 @@ MISTAKES = [
         name="dropout in eval mode",
         find="return self.dropout(self.down(",
         put="return F.dropout(self.down(",
-        also=(("        self.dropout = nn.Dropout(dropout_p)\n", "        self.dropout_p = dropout_p\n"), ('approximate="tanh")))', 'approximate="tanh")), self.dropout_p)')),
+        also=(
+            (
+                "        self.dropout = nn.Dropout(dropout_p)\n",
+                "        self.dropout_p = dropout_p\n",
+            ),
+            ('approximate="tanh")))', 'approximate="tanh")), self.dropout_p)'),
+        ),
         says="F.dropout drops in eval mode too unless it is given training=self.training. nn.Dropout takes care of that.",
     ),
     Mistake(
         name="the width need not be divisible",
         find='        if embed_dim % num_heads != 0:\n            raise ValueError(f"num_heads={num_heads} does not divide embed_dim={embed_dim}")\n',
         put="        embed_dim = embed_dim // num_heads * num_heads\n",
-        also=(("B, T, C = x.shape", "x = x[..., : self.proj.in_features]\n        B, T, C = x.shape"),),
+        also=(
+            ("B, T, C = x.shape", "x = x[..., : self.proj.in_features]\n        B, T, C = x.shape"),
+        ),
         says="A width that the heads cannot share is cut to fit in silence. Refuse it with a ValueError that names both numbers.",
     ),
     Mistake(
@@ -204,7 +215,12 @@ MISTAKES = [
         name="positions from the end",
         find="torch.arange(T, device=idx.device)",
         put="torch.arange(self.block_size - T, self.block_size, device=idx.device)",
-        also=((_TOO_LONG, '        if T > self.block_size:\n            raise ValueError("too long")\n'),),
+        also=(
+            (
+                _TOO_LONG,
+                '        if T > self.block_size:\n            raise ValueError("too long")\n',
+            ),
+        ),
         says="Positions are counted from the end of the block, so a prefix gets other logits when it stands alone. They start at 0: arange(T).",
     ),
     Mistake(

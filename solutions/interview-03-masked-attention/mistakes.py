@@ -96,6 +96,13 @@ MISTAKES = [
         says="nan_to_num mends the result of an empty row, but backward() passes through the NaN that was there, and 0 * NaN is NaN. Adding -inf lets that gradient on; masked_fill stops it.",
     ),
     Mistake(
+        name="hidden after exp",
+        find=_EXP,
+        put="weights = torch.where(mask, torch.exp(full - highest), 0.0)",
+        also=((_HIDE, f"full = scores\n    {_HIDE}"),),
+        says="A hidden score goes through exp and is taken out after it. At 1e4 that is inf, and backward() makes 0 * inf = NaN of it: hide the scores before exp.",
+    ),
+    Mistake(
         name="no maximum is subtracted",
         find=_EXP,
         put="weights = torch.exp(scores)",
@@ -121,6 +128,12 @@ MISTAKES = [
         find=_HIGHEST,
         put="    dim = -1\n" + _HIGHEST,
         says="masked_softmax runs along the last axis whatever dim says: pass dim to both amax and sum.",
+    ),
+    Mistake(
+        name="emptiness along the last axis",
+        find="highest.masked_fill(highest == -torch.inf, 0.0)",
+        put="highest.masked_fill(~mask.any(-1, keepdim=True), 0.0)",
+        says="You look for empty rows along the last axis, and in the mask as it comes. A row lies along dim, so look there, with the mask broadcast to the scores.",
     ),
     Mistake(
         name="the sum runs along the last axis",
@@ -178,6 +191,12 @@ MISTAKES = [
         says="The scores are not scaled: divide q @ k.mT by sqrt(D), before the softmax.",
     ),
     Mistake(
+        name="scaled after the softmax",
+        find=_WEIGHTS,
+        put="weights = masked_softmax(q @ k.mT, visible) / math.sqrt(D)",
+        says="The weights are divided by sqrt(D) after the softmax and no longer sum to 1: divide the scores, before it.",
+    ),
+    Mistake(
         name="the root is missing",
         find="math.sqrt(D)",
         put="D",
@@ -194,6 +213,18 @@ MISTAKES = [
         find="q, k, v = (",
         put="k, q, v = (",
         says="Query and key are exchanged: the first C rows of in_proj_weight make the query, the next C the key, the last C the value.",
+    ),
+    Mistake(
+        name="tokens first",
+        find=_QKV,
+        put="x = x.transpose(0, 1).reshape(B, T, C)\n    qkv = F.linear(x, in_proj_weight, in_proj_bias)",
+        also=(
+            (
+                _OUT,
+                "return F.linear(heads, out_proj_weight, out_proj_bias).reshape(T, B, C).transpose(0, 1)",
+            ),
+        ),
+        says="You turn x to (T, B, C), which is how nn.MultiheadAttention takes it by default. Here the batch comes first, and stays there: attention would run across texts.",
     ),
     Mistake(
         name="values first",
@@ -321,6 +352,18 @@ MISTAKES = [
         find=f"        {_PADDING}",
         put="        pass",
         says="key_padding_mask changes nothing: a key is visible if the causal mask and the padding mask both allow it, &.",
+    ),
+    Mistake(
+        name="padding only if causal",
+        find="    if key_padding_mask is not None:\n",
+        put="    if causal and key_padding_mask is not None:\n",
+        says="With causal=False the padding mask is not looked at: the two masks have nothing to do with each other, and each holds by itself.",
+    ),
+    Mistake(
+        name="padded values are zeroed",
+        find=f"        {_PADDING}",
+        put="        v = v * key_padding_mask[:, None, :, None]",
+        says="Padded values are set to 0, but their keys still take a share of the weight, which the real tokens lose: hide the scores.",
     ),
     Mistake(
         name="padding hides queries",

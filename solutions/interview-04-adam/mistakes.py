@@ -144,6 +144,12 @@ MISTAKES = [
         says="v is a running mean of the gradient's size, not of its square: with the root above it, the gradient's size does not cancel.",
     ),
     Mistake(
+        name="one v for a whole parameter",
+        find="grad**2)",
+        put="(grad**2).mean())",
+        says="v is one number for the whole parameter, so large entries drown small ones. Every entry has a v of its own: no mean() and no norm over the gradient.",
+    ),
+    Mistake(
         name="the mean is squared",
         find="grad**2)",
         put="mean**2)",
@@ -225,9 +231,8 @@ MISTAKES = [
     ),
     Mistake(
         name="Adam decays like AdamW",
-        find=f'        """The gradient to go by, after weight decay."""\n        {_L2}',
-        put="        p.mul_(1 - self.lr * self.weight_decay)\n        return p.grad\n",
-        also=(("weight_decay: float = 0.01,\n    ) -> None:\n        super()", "weight_decay: float = 0.01,\n    ) -> None:\n        super()"), ("\n\n    def _decay(self, p: Tensor) -> Tensor:\n        p.mul_(1 - self.lr * self.weight_decay)\n        return p.grad\n\n\ndef", "\n\n\ndef")),
+        find=_L2,
+        put="p.mul_(1 - self.lr * self.weight_decay)\n        return p.grad",
         says="Adam shrinks the parameter past the means, which is AdamW's way. In Adam weight_decay * p is part of the gradient, and goes through m and v.",
     ),
     Mistake(
@@ -264,7 +269,12 @@ MISTAKES = [
         name="AdamW decays after the update",
         find="        p.mul_(1 - self.lr * self.weight_decay)\n",
         put="",
-        also=((f"            {_UPDATE}\n", f"            {_UPDATE}\n            if isinstance(self, AdamW):\n                p.mul_(1 - self.lr * self.weight_decay)\n"),),
+        also=(
+            (
+                f"            {_UPDATE}\n",
+                f"            {_UPDATE}\n            if isinstance(self, AdamW):\n                p.mul_(1 - self.lr * self.weight_decay)\n",
+            ),
+        ),
         says="AdamW's decay comes after the update and shrinks that too. It is taken of the parameter as it was before the step.",
     ),
     Mistake(
@@ -277,7 +287,6 @@ MISTAKES = [
         name="Adam has AdamW's default",
         find="weight_decay: float = 0.0,",
         put="weight_decay: float = 0.01,",
-        also=(("class AdamW(Adam):", "class AdamW(Adam): "),),
         says="Adam's weight decay is 0.01 unless given; that is AdamW's default, and Adam's is 0.0.",
     ),
     Mistake(
@@ -291,6 +300,12 @@ MISTAKES = [
         find=_SKIP,
         put="",
         says="A parameter that took no part in the loss has grad None, and step() fails on it: `if p.grad is None: continue`.",
+    ),
+    Mistake(
+        name="a gradient of 0 is skipped",
+        find=_SKIP,
+        put="            if p.grad is None or not p.grad.any():\n                continue\n",
+        says="A gradient of 0 is skipped as if it were None. It is a gradient: m and v shrink, the count advances, and momentum and decay still move the parameter.",
     ),
     Mistake(
         name="the first parameter without gradient ends the step",
@@ -314,22 +329,34 @@ MISTAKES = [
         name="one count for all parameters",
         find=_COUNT,
         put="",
-        also=(("        beta1, beta2 = self.betas\n", "        beta1, beta2 = self.betas\n        self.steps = [n + 1 for n in self.steps]\n"),),
+        also=(
+            (
+                "        beta1, beta2 = self.betas\n",
+                "        beta1, beta2 = self.betas\n        self.steps = [n + 1 for n in self.steps]\n",
+            ),
+        ),
         says="All parameters share one count of steps, so one that gets its first gradient late is corrected as if it had been there all along. Count for each, behind the test for None.",
     ),
     Mistake(
         name="the generator is used up",
         find=_LIST,
         put="tensors = list(params)\n        self.params = params",
-        also=((_NONE, "        if not tensors:\n"), ("[0 for _ in self.params]", "[0 for _ in tensors]"), (_MEANS, _MEANS.replace("self.params", "tensors")), ("self.squares = [torch.zeros_like(p) for p in self.params]", "self.squares = [torch.zeros_like(p) for p in tensors]")),
+        also=(
+            (_NONE, "        if not tensors:\n"),
+            ("[0 for _ in self.params]", "[0 for _ in tensors]"),
+            (_MEANS, _MEANS.replace("self.params", "tensors")),
+            (
+                "self.squares = [torch.zeros_like(p) for p in self.params]",
+                "self.squares = [torch.zeros_like(p) for p in tensors]",
+            ),
+        ),
         says="The generator is kept instead of the list that was made of it. It is used up by then, so step() finds no parameter: self.params = list(params).",
     ),
     Mistake(
         name="state shared by all optimizers",
-        find="        self.steps = [0 for _ in self.params]\n",
-        put="        self.steps = self._shared.setdefault(len(self.params), [0 for _ in self.params])\n",
-        also=(("    @torch.no_grad()\n", "    _shared = {}\n\n    @torch.no_grad()\n"),),
-        says="The count of steps stands in the class body, or in a default argument, and is one for all optimizers: make all state in __init__, on self.",
+        find="self.steps = [",
+        put="Adam.steps = [",
+        says="The count of steps belongs to the class (or to the module), and so to all optimizers at once: make all state in __init__, on self.",
     ),
     Mistake(
         name="one pair of means for all parameters of a shape",
@@ -342,7 +369,6 @@ MISTAKES = [
         find=_MEAN,
         put="mean.mul_(beta1).add_((1 - beta1) * grad) if self.steps[i] > 1 else mean.copy_(grad)",
         says="m starts at the first gradient instead of 0 and is then corrected as if it had started at 0: the first step is ten times too long. Choose one of the two; Adam starts at 0.",
-        same_as="the mean is a sum in the first step",
     ),
     Mistake(
         name="the gradient itself becomes the mean",
@@ -360,7 +386,12 @@ MISTAKES = [
         name="gradients stay switched off",
         find=_NO_GRAD,
         put="    def step",
-        also=(("        beta1, beta2 = self.betas\n", "        torch.set_grad_enabled(False)\n        beta1, beta2 = self.betas\n"),),
+        also=(
+            (
+                "        beta1, beta2 = self.betas\n",
+                "        torch.set_grad_enabled(False)\n        beta1, beta2 = self.betas\n",
+            ),
+        ),
         says="step() switches gradients off and never on again: use torch.no_grad() as a decorator or in a with statement.",
     ),
     Mistake(
@@ -439,11 +470,11 @@ MISTAKES = [
         name="only the first beta is checked",
         find="for beta in betas:",
         put="for beta in betas[:1]:",
-        says="Only the first beta is checked: both have to be in [0, 1).",
+        says="Only the first beta is checked: both have to be in [0, 1), so go through the pair.",
     ),
     Mistake(
         name="the message names no value",
-        find="is negative: {step=}" if False else 'f"{name} must not be negative, but is {value}"',
+        find='f"{name} must not be negative, but is {value}"',
         put='f"{name} must not be negative"',
         says="The error for a negative lr, eps or weight_decay does not say what the value was: put it into the message.",
     ),
@@ -548,6 +579,7 @@ MISTAKES = [
         find=_END,
         put="",
         says="Nothing asks whether total_steps is reached: the cosine turns up again behind it, and with warmup_steps = total_steps you divide by 0.",
+        same_as="the cosine turns up again",
     ),
     Mistake(
         name="0 after the end",

@@ -210,7 +210,11 @@ MISTAKES = [
         find=_TOP_K,
         put="",
         also=(
-            (_SUM, _SUM + "    if top_k is not None:\n        kth = probs.topk(min(top_k, probs.size(-1))).values[:, -1:]\n        probs = probs.masked_fill(probs < kth, 0.0)\n        probs = probs / probs.sum(dim=-1, keepdim=True)\n"),
+            (
+                _SUM,
+                _SUM
+                + "    if top_k is not None:\n        kth = probs.topk(min(top_k, probs.size(-1))).values[:, -1:]\n        probs = probs.masked_fill(probs < kth, 0.0)\n        probs = probs / probs.sum(dim=-1, keepdim=True)\n",
+            ),
         ),
         says="top_p runs before top_k, on the probabilities of all tokens, so the nucleus comes out too large. top_k is first, and the nucleus is measured on the softmax of what it left.",
     ),

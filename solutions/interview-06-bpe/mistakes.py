@@ -11,7 +11,9 @@ _BEST = "pair = max(counts, key=counts.__getitem__)  # of equals the first: dict
 _APPEND = "        merges.append(pair)\n"
 _LEARN = "        ids = _merge(ids, pair, new)\n    return merges\n"
 _ENCODE = '    ids = list(text.encode("utf-8"))\n    for new, pair in enumerate(merges, start=256):\n        ids = _merge(ids, pair, new)\n    return ids\n'
-_APPLY = "    for new, pair in enumerate(merges, start=256):\n        ids = _merge(ids, pair, new)\n"
+_APPLY = (
+    "    for new, pair in enumerate(merges, start=256):\n        ids = _merge(ids, pair, new)\n"
+)
 _PIECES = "    for left, right in merges:\n        pieces.append(pieces[left] + pieces[right])\n"
 _CHECK = '    for i in ids:\n        if not 0 <= i < len(pieces):\n            raise ValueError(f"id {i} is not in 0..{len(pieces) - 1}")\n'
 _JOIN = 'return b"".join(pieces[i] for i in ids).decode("utf-8", errors="replace")'
@@ -34,7 +36,10 @@ MISTAKES = [
         name="Latin-1 bytes",
         find=_START,
         put=_START.replace('"utf-8"', '"latin-1", errors="replace"'),
-        also=((_ENCODE, _ENCODE.replace('"utf-8"', '"latin-1", errors="replace"')), ('.decode("utf-8", errors="replace")', '.decode("latin-1")')),
+        also=(
+            (_ENCODE, _ENCODE.replace('"utf-8"', '"latin-1", errors="replace"')),
+            ('.decode("utf-8", errors="replace")', '.decode("latin-1")'),
+        ),
         says="Latin-1 has no room for Chinese or emoji, and é is the single byte 233 in it. Use encode('utf-8') and decode('utf-8').",
     ),
     Mistake(
@@ -94,8 +99,25 @@ MISTAKES = [
     Mistake(
         name="the text is normalised",
         find=_ENCODE,
-        put=_ENCODE.replace('list(text.encode("utf-8"))', 'list(text.replace("\\r\\n", "\\n").encode("utf-8"))'),
+        put=_ENCODE.replace(
+            'list(text.encode("utf-8"))', 'list(text.replace("\\r\\n", "\\n").encode("utf-8"))'
+        ),
         says="A line end of two characters comes back as one: the text is normalised before it is encoded. decode(encode(text)) has to be the very text.",
+    ),
+    Mistake(
+        name="the text becomes lower case",
+        find=_ENCODE,
+        put=_ENCODE.replace("text.encode", "text.lower().encode"),
+        says="Capital letters come back small: encode changes the text before it takes the bytes. decode(encode(text)) has to be the very text.",
+    ),
+    Mistake(
+        name="Unicode normalisation before encoding",
+        find=_ENCODE,
+        put=_ENCODE.replace(
+            "    ids = list(text.encode",
+            '    import unicodedata\n\n    ids = list(unicodedata.normalize("NFC", text).encode',
+        ),
+        says="Characters that look the same come back as others: e with a separate accent has become é. Encode the text as it is, without unicodedata.normalize.",
     ),
     Mistake(
         name="counts are made once",
@@ -165,16 +187,17 @@ MISTAKES = [
         says="Your ValueError does not say which number came. A message that names the value saves its reader a debugger.",
     ),
     Mistake(
-        name="the search for each pair",
-        find=_COUNT,
-        put="pairs = list(pairwise(ids))\n        counts = {p: pairs.count(p) for p in dict.fromkeys(pairs)}",
-        says="For each pair you go through the whole text again: 700 passes for one merge. Count all pairs in one pass, with a Counter.",
-    ),
-    Mistake(
         name="replacement from the right",
         find=_LEARN,
         put="        ids = _merge(ids[::-1], pair[::-1], new)[::-1]\n    return merges\n",
-        also=((_ENCODE, _ENCODE.replace("_merge(ids, pair, new)", "_merge(ids[::-1], pair[::-1], new)[::-1]")),),
+        also=(
+            (
+                _ENCODE,
+                _ENCODE.replace(
+                    "_merge(ids, pair, new)", "_merge(ids[::-1], pair[::-1], new)[::-1]"
+                ),
+            ),
+        ),
         says="aaa becomes a 256 instead of 256 a: you replace from the right. Run from the left, and jump over both ids of a pair.",
     ),
     Mistake(
@@ -248,12 +271,6 @@ MISTAKES = [
         find=_APPLY,
         put=_APPLY.replace("start=256", "start=0"),
         says="The first merge gets the id 0, which is a byte. Merge i makes 256 + i: enumerate(merges, start=256).",
-    ),
-    Mistake(
-        name="encode starts anew after each replacement",
-        find=_APPLY,
-        put="    for new, pair in enumerate(merges, start=256):\n        while pair in (pairs := list(pairwise(ids))):\n            at = pairs.index(pair)\n            ids = ids[:at] + [new] + ids[at + 2 :]\n",
-        says="The ids are right, but after each replacement you go through the text again, which is quadratic. Replace all occurrences of a merge in one pass.",
     ),
     Mistake(
         name="encode uses the merges up",

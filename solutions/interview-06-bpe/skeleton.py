@@ -36,5 +36,3 @@ def decode(ids: list[int], merges: list[tuple[int, int]]) -> str:
     """
     # TODO(interview-06): about 7 lines. The bytes of every id; refuse unknown ids; join, then decode
     raise NotImplementedError("problem interview-06: decode")
-
-

@@ -1,0 +1,51 @@
+"""Markdown as a terminal shows it: paragraphs in 80 columns, code as it is."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+WIDTH = 80
+
+
+def plain(markdown: str, width: int = WIDTH) -> list[str]:
+    """Lines for a terminal. Headings stand alone, list items hang, code is set in, tables stay."""
+    lines: list[str] = []
+    paragraph: list[str] = []
+    in_code = False
+
+    def flush() -> None:
+        if paragraph:
+            first = re.match(r"\s*(?:[-*]|\d+\.)\s+", paragraph[0])
+            indent = " " * (len(first[0]) if first else 0)
+            text = " ".join(line.strip() for line in paragraph)
+            lead = re.match(r"\s*", paragraph[0])
+            lines.extend(
+                textwrap.wrap(
+                    (lead[0] if lead else "") + text.lstrip(), width, subsequent_indent=indent
+                )
+            )
+            paragraph.clear()
+
+    for line in markdown.splitlines():
+        if line.startswith("```"):
+            flush()
+            in_code = not in_code
+        elif in_code:
+            lines.append("    " + line)
+        elif not line.strip():
+            flush()
+            if lines and lines[-1]:
+                lines.append("")
+        elif line.startswith("#"):
+            flush()
+            lines.append(line.lstrip("# ").upper())
+        elif line.startswith("|"):
+            flush()
+            lines.append(line)
+        else:
+            if re.match(r"\s*(?:[-*]|\d+\.)\s", line):
+                flush()
+            paragraph.append(re.sub(r"\*\*(.+?)\*\*", r"\1", line))
+    flush()
+    return lines

@@ -1,0 +1,190 @@
+"""`gpt2 interview` in a terminal: the clock, the examples, time-out, early submission, kill and resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from common.catalogue import find, problems
+from common.cli.interview_screen import side_by_side
+from common.cli.markdown import plain
+from common.examples import examples_of, try_examples
+from common.loading import load
+
+BPE = find("interview-6")
+INTERVIEWS = [p for p in problems() if p.is_interview]
+each_interview = pytest.mark.parametrize("problem", INTERVIEWS, ids=lambda p: p.key)
+
+
+def working_file(checkout: Path, problem=BPE) -> Path:
+    """The file of the only attempt."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        found = list((checkout / "interviews" / problem.name).glob("*/solution.py"))
+        if found:
+            return found[0]
+        time.sleep(0.05)
+    raise AssertionError("no attempt has begun")
+
+
+def record(file: Path) -> dict:
+    return json.loads((file.parent / "attempt.json").read_text())
+
+
+def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
+    terminal = screen("interview", "6", "--minutes", "5")
+    terminal.shows("4:5")
+    terminal.shows("TASK")
+    file = working_file(checkout)
+    assert file.read_bytes() == BPE.skeleton.read_bytes()
+    file.write_text("def train_bpe(text, num_merges:\n")
+    terminal.shows("The file does not run:")
+    file.write_text(
+        BPE.reference.read_text().replace("256 + ", "255 + ").replace(" + 256", " + 255")
+    )
+    shown = terminal.shows("FAILS Example 1.")
+    assert "Cause" not in shown, "a candidate sees examples, not the hidden tests"
+    terminal.press("h")
+    terminal.shows("1 of 3 opened; the history will say so.")
+    file.write_text(BPE.reference.read_text())
+    terminal.press("e")
+    terminal.shows("passes Example 5.")
+    terminal.press("sx")
+    terminal.press("s")
+    terminal.shows("Submit, and see the score?")
+    terminal.press("y")
+    terminal.shows("of 5 minutes: 100 %.")
+    assert record(file)["how"] == "submitted"
+    terminal.press("d")
+    terminal.shows("yours the reference")
+    terminal.press("a")
+    terminal.shows("THE APPROACH")
+    terminal.press("q")
+    assert terminal.ends() == 0
+    assert terminal.settings() == terminal.before
+    kept = {path.name for path in file.parent.iterdir()}
+    assert kept == {"solution.py", "reference.py", "APPROACH.md", "attempt.json", "report.txt"}
+    history = gpt2("interview", "--history").stdout
+    assert "100 %   submitted, 1 hint" in history
+    assert "best 100 % in 1" in gpt2("interview").stdout
+    assert (
+        checkout / "problems" / BPE.name / "solution.py"
+    ).read_bytes() == BPE.skeleton.read_bytes()
+
+
+def test_the_hidden_tests_run_when_time_is_up(screen, checkout: Path):
+    terminal = screen("interview", "6", "--minutes", "0.08")
+    file = working_file(checkout)
+    wrong = BPE.reference.read_text().replace("num_merges", "num_merges", 1)
+    file.write_text(wrong.replace('errors="replace"', 'errors="ignore"'))
+    shown = terminal.shows("Time was up after 0.1 of 0.08 minutes:")
+    assert "100 %" not in shown
+    terminal.shows("FAILED")
+    data = record(file)
+    assert (data["how"], data["used"]) == ("time was up", 0.08)
+    assert 0 < data["passed"] < data["checks"]
+    terminal.press("q")
+    assert terminal.ends() == 0
+
+
+def test_killed_and_begun_again_it_goes_on_with_the_same_clock(screen, checkout: Path, gpt2):
+    first = screen("interview", "6", "--minutes", "10")
+    first.shows("TASK")
+    file = working_file(checkout)
+    file.write_text("mine = 1\n")
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.process.wait()
+    begun = record(file)["begun"]
+    second = screen("interview", "6")
+    second.shows("9:")
+    assert file.read_text() == "mine = 1\n"
+    assert record(file)["begun"] == begun
+    second.process.send_signal(signal.SIGINT)
+    assert second.ends() == 130
+    assert "running" in gpt2("interview").stdout
+    done = gpt2("interview", "6", "--submit")
+    assert done.returncode == 1
+    assert "Submitted after" in done.stdout
+    assert gpt2("interview", "6", "--submit").returncode == 1
+
+
+def test_an_endless_loop_is_told_and_costs_the_score(screen, checkout: Path, gpt2):
+    terminal = screen("interview", "6", "--minutes", "10")
+    terminal.shows("TASK")
+    working_file(checkout).write_text("import os\nos._exit(3)\n")
+    terminal.shows("Your code ended Python itself (exit code 3)")
+    terminal.press("qy")
+    terminal.shows("Given up after")
+    terminal.press("q")
+    assert terminal.ends() == 0
+    assert "  0 %   given up" in gpt2("interview", "--history").stdout
+
+
+def test_what_is_asked_for_wrongly_is_told(gpt2):
+    for arguments, says in {
+        ("9",): "there is no problem",
+        ("6", "--minutes", "0"): "--minutes must be above 0",
+        ("6", "--submit"): "no attempt at interview-06 is running",
+        ("6",): "needs a terminal",
+        ("full-model",): "there is no problem",
+        ("10-full-model",): "is no interview problem",
+    }.items():
+        done = gpt2("interview", *arguments)
+        assert done.returncode in (1, 2), arguments
+        assert says in done.stderr, arguments
+
+
+@each_interview
+def test_every_example_passes_on_the_reference_and_none_on_the_skeleton(problem):
+    assert 3 <= len(examples_of(problem)) <= 6
+    assert all(tried.passes for tried in try_examples(problem, load(problem.reference)))
+    tried = try_examples(problem, load(problem.skeleton))
+    assert sum(t.passes for t in tried) <= 1
+    assert all(t.lines for t in tried if not t.passes)
+    assert [t.caption[:10] for t in tried] == [f"Example {k}." for k in range(1, len(tried) + 1)]
+
+
+@each_interview
+def test_every_interview_has_an_approach(problem):
+    text = (problem.reference.parent / "APPROACH.md").read_text(encoding="utf-8")
+    headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "Approach",
+        "Why it is correct",
+        "Complexity",
+        "What comes next",
+        "Pitfalls",
+    ]
+    assert 300 <= len(text.split()) <= 900
+
+
+@each_interview
+def test_an_interview_is_one_file(problem):
+    assert "from common" not in problem.reference.read_text()
+
+
+def test_side_by_side_marks_what_differs(tmp_path):
+    (tmp_path / "a").write_text("one\ntwo\nthree\n")
+    (tmp_path / "b").write_text("one\n2\nthree\nfour\n")
+    rows = [row.split() for row in side_by_side(tmp_path / "a", tmp_path / "b")[2:]]
+    assert rows == [["one", "one"], ["two", "|", "2"], ["three", "three"], ["|", "four"]]
+
+
+def test_markdown_in_a_terminal():
+    text = "# Head\n\nA **bold** line\nthat goes on.\n\n- one\n  more\n- two\n\n```text\n  kept   as is\n```\n"
+    lines = [
+        "HEAD",
+        "",
+        "A bold line that goes on.",
+        "",
+        "- one more",
+        "- two",
+        "",
+        "      kept   as is",
+    ]
+    assert plain(text) == lines
