@@ -18,6 +18,8 @@ COMMANDS = {
     "hint": ("learn.hint", "the next hint for a problem, one more each time"),
     "diff": ("learn.diff", "your solution beside the reference, once yours passes"),
     "interview": ("interview.run", "one problem, a clock, and a score at the end"),
+    "train": ("train.run", "train a GPT-2 on a text, yours with --mine"),
+    "generate": ("generate.run", "let the trained model write"),
     "reset": ("learn.reset", "start a problem over; your file is kept as a backup"),
     "undo": ("learn.undo", "bring back what the last reset took"),
 }

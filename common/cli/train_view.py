@@ -1,0 +1,97 @@
+"""What a training run looks like in a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from common.catalogue import shown
+from common.train.loop import Listener, Trainer
+from common.train.plot import chart, save_plot
+
+
+class View:
+    """A progress bar below, a line and a sample for each look at the losses above it."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.begun = time.monotonic()
+        self.first_step = trainer.state.step
+        self.first_tokens = trainer.state.tokens
+
+    def listener(self) -> Listener:
+        return Listener(self.on_step, self.on_record, note=self.say)
+
+    def begin(self) -> None:
+        """Say what is trained on what, and open the bar."""
+        t = self.trainer
+        size = sum(p.numel() for p in t.model.parameters())
+        whose = "your own GPT-2" if t.settings.mine else "GPT-2"
+        shape = f"{t.config.n_layer} layers, width {t.config.n_embd}, {t.config.n_head} heads"
+        self.say(f"{whose}: {size:,} parameters ({shape}) on {t.device}")
+        tokens = t.settings.context * len(t.data.train)
+        self.say(
+            f"{t.settings.text}: {len(t.data.train)} windows of {t.settings.context} tokens to train on "
+            f"({tokens:,} in all), {len(t.data.val)} to validate; {t.total_steps} steps"
+        )
+        if t.state.step:
+            self.say(f"going on from step {t.state.step}")
+        self.bar = tqdm(
+            total=t.total_steps, initial=t.state.step, unit="step", disable=not sys.stderr.isatty(),
+            dynamic_ncols=True, leave=False, bar_format="{l_bar}{bar}| {n}/{total} [{elapsed}<{remaining}{postfix}]",
+        )  # fmt: skip
+
+    def on_step(self, step: int, loss: float, rate: float) -> None:
+        """One more step."""
+        self.bar.set_postfix_str(f"loss {loss:.3f}, {self.speed():,.0f} tokens/s", refresh=False)
+        self.bar.update(1)
+
+    def on_record(self, record: dict[str, Any], sample: str) -> None:
+        """One more look at the losses."""
+        self.say(
+            f"Epoch {record['epoch']}/{self.trainer.settings.epochs}, Step {record['step']}, "
+            f"Train loss: {record['train_loss']:.4f}, Val loss: {record['val_loss']:.4f}"
+        )
+        if sample:
+            self.say(f"    {' '.join(sample.split())}")
+
+    def speed(self) -> float:
+        """Tokens a second, evaluations included."""
+        spent = time.monotonic() - self.begun
+        return (self.trainer.state.tokens - self.first_tokens) / max(spent, 1e-9)
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        tqdm.write(text)
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """Close the bar."""
+        if hasattr(self, "bar"):
+            self.bar.close()
+
+    def summary(self) -> None:
+        """The curves, and where everything lies."""
+        t = self.trainer
+        if t.stopped and t.state.step < t.total_steps:
+            print(
+                f"stopped after step {t.state.step} of {t.total_steps}; uv run gpt2 train --resume goes on"
+            )
+        if not t.history:
+            return
+        print()
+        print("\n".join(chart(t.history)))
+        picture = t.run / "loss.png"
+        save_plot(t.history, t.steps_per_epoch, picture, Path(t.settings.text).stem)
+        best = min(t.history, key=lambda r: r["val_loss"])
+        print(
+            f"\nbest validation loss {best['val_loss']:.4f} at step {best['step']}; "
+            f"{t.state.seconds:.0f} s, {self.speed():,.0f} tokens/s"
+        )
+        print(f"curves      {shown(picture)}\nhistory     {shown(t.run / 'history.jsonl')}")
+        print(f"checkpoint  {shown(t.run)}  (the best and the last)")
+        print('next        uv run gpt2 generate --prompt "My name is"')

@@ -1,0 +1,117 @@
+"""The loss of a language model in one pass over pieces of the vocabulary layer's output.
+
+B batch, T tokens, C width, V vocab_size, N = B * T.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PIECE = 512  # rows of logits that are alive at a time
+LANES = 64  # matrix kernels like sizes that are multiples of this
+
+
+class HeadLoss(torch.autograd.Function):
+    """Mean cross-entropy of hidden @ weight.T against targets, with both gradients made on the way.
+
+    The (N, V) logits and their gradient, the largest tensors of the whole model, exist only in pieces.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        """hidden (N, C), weight (V, C), targets (N,) -> scalar."""
+        rows, vocab = hidden.size(0), weight.size(0)
+        spare = -vocab % LANES
+        padded = F.pad(weight, (0, 0, 0, spare)) if spare else weight
+        padded = padded.to(hidden.dtype)
+        wanted = hidden.requires_grad or weight.requires_grad
+        grad_hidden = torch.empty_like(hidden) if wanted else None
+        grad_weight = torch.zeros_like(padded, dtype=weight.dtype) if wanted else None
+        total = hidden.new_zeros((), dtype=torch.float32)
+        for start in range(0, rows, PIECE):
+            part, target = hidden[start : start + PIECE], targets[start : start + PIECE]
+            logits = (part @ padded.t()).float()
+            if spare:
+                logits[:, vocab:] = -torch.inf
+            chosen = logits.gather(1, target[:, None])
+            peak = logits.amax(1, keepdim=True)
+            logits.sub_(peak).exp_()
+            sums = logits.sum(1, keepdim=True)
+            total += (sums.log() + peak - chosen).sum()
+            if grad_hidden is not None and grad_weight is not None:
+                logits.div_(sums * rows)  # softmax / N
+                logits.scatter_add_(1, target[:, None], torch.full_like(chosen, -1 / rows))
+                small = logits.to(hidden.dtype)
+                torch.mm(small, padded, out=grad_hidden[start : start + PIECE])
+                if grad_weight.dtype == small.dtype:
+                    grad_weight.addmm_(small.t(), part)
+                else:
+                    grad_weight += (small.t() @ part).to(grad_weight.dtype)
+        ctx.save_for_backward(grad_hidden, grad_weight[:vocab] if grad_weight is not None else None)
+        return total / rows
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """The gradients made in forward, scaled in place: they are used once."""
+        (grad,) = grad_outputs
+        grad_hidden, grad_weight = ctx.saved_tensors
+        if float(grad) != 1.0:
+            grad_hidden, grad_weight = grad_hidden * grad, grad_weight * grad
+        return grad_hidden, grad_weight, None
+
+
+def hidden_states(model: Any, ids: Tensor) -> Tensor:
+    """What ln_f gives for ids (B, T), in train or eval mode as the model is: (B, T, C).
+
+    Source: GPT-2's forward pass by the contract's names, with torch's fused attention.
+    """
+    config = model.config
+    B, T = ids.shape
+    heads, train, eps = config.n_head, model.training, config.layer_norm_epsilon
+    x = F.embedding(ids, model.wte.weight) + model.wpe.weight[:T]
+    x = F.dropout(x, config.embd_pdrop, train)
+    for block in model.h:
+        attn, mlp = block.attn, block.mlp
+        y = F.layer_norm(x, x.shape[-1:], block.ln_1.weight, block.ln_1.bias, eps)
+        qkv = F.linear(y, attn.c_attn.weight, attn.c_attn.bias).view(B, T, 3, heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        rate = config.attn_pdrop if train else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True)
+        y = F.linear(y.transpose(1, 2).reshape(B, T, -1), attn.c_proj.weight, attn.c_proj.bias)
+        x = x + F.dropout(y, config.resid_pdrop, train)
+        y = F.layer_norm(x, x.shape[-1:], block.ln_2.weight, block.ln_2.bias, eps)
+        y = F.gelu(F.linear(y, mlp.c_fc.weight, mlp.c_fc.bias), approximate="tanh")
+        y = F.linear(y, mlp.c_proj.weight, mlp.c_proj.bias)
+        x = x + F.dropout(y, config.resid_pdrop, train)
+    return F.layer_norm(x, x.shape[-1:], model.ln_f.weight, model.ln_f.bias, eps)
+
+
+def fast_loss(model: Any, ids: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross-entropy that the model's own forward and F.cross_entropy would give.
+
+    Args:
+        ids, targets: (B, T), int64.
+    """
+    hidden = hidden_states(model, ids)
+    return HeadLoss.apply(hidden.flatten(0, 1), model.lm_head.weight, targets.flatten())
+
+
+def agrees(model: Any, ids: Tensor, targets: Tensor, *, tolerance: float = 1e-4) -> float:
+    """How far the fast loss is from the loss of the model's own forward, in eval mode.
+
+    Raises:
+        ValueError: it is further than the tolerance, so the model is not a GPT-2 as published.
+    """
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        own = F.cross_entropy(model(ids).flatten(0, 1), targets.flatten())
+        off = float((own - fast_loss(model, ids, targets)).abs())
+    model.train(was_training)
+    if not off <= tolerance:
+        raise ValueError(f"the fast path's loss is off by {off:.2g}, more than {tolerance:g}")
+    return off

@@ -1,0 +1,96 @@
+"""From a text to batches. The order of windows follows from seed and epoch, so a run can be taken up anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from common.errors import CourseError
+from common.texts import read_text
+from common.tokenizer import gpt2_tokenizer
+from common.train.parts import Parts
+from common.train.settings import Settings
+
+Batch = tuple[Tensor, Tensor]  # inputs and targets, each (B, T), int64
+
+
+@dataclass(frozen=True)
+class Data:
+    """The windows of a text: training ones in an order by epoch, validation ones in theirs.
+
+    Args:
+        train, val: (N, 2, T), int64: inputs and targets of each window.
+    """
+
+    train: Tensor
+    val: Tensor
+    batch_size: int
+    seed: int
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def together(self) -> int:
+        """Windows in one batch of all processes."""
+        return min(self.batch_size * self.ranks, len(self.train) // self.ranks * self.ranks)
+
+    @property
+    def batches(self) -> int:
+        """Batches in an epoch. What is left over waits for the next one, which has another order."""
+        return max(len(self.train) // self.together, 1)
+
+    def batch(self, number: int) -> Batch:
+        """The batch with that number, counted from 0 over all epochs; this process's share of it."""
+        epoch, place = divmod(number, self.batches)
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
+        order = torch.randperm(len(self.train), generator=generator)
+        chosen = order[place * self.together : (place + 1) * self.together][self.rank :: self.ranks]
+        return self.train[chosen, 0], self.train[chosen, 1]
+
+    def looked_at(self, windows: Tensor, batches: int) -> list[Batch]:
+        """The first batches of some windows, in their order: what an evaluation looks at."""
+        return [(part[:, 0], part[:, 1]) for part in windows.split(self.batch_size)[:batches]]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One epoch's batches, without end."""
+        number = 0
+        while True:
+            yield self.batch(number)
+            number += 1
+
+
+def load(settings: Settings, parts: Parts, *, rank: int = 0, ranks: int = 1) -> Data:
+    """Read, split, tokenise and cut a text.
+
+    Raises:
+        CourseError: a part of the text is too short for one window.
+    """
+    text = read_text(settings.text)
+    texts = dict(
+        zip(
+            ("training", "validation"),
+            parts(14, "train_val_split")(text, settings.train_fraction),
+            strict=True,
+        )
+    )
+    windows = {name: _windows(name, part, settings, parts) for name, part in texts.items()}
+    train, val = windows.values()
+    if len(train) < ranks:
+        raise CourseError(f"{len(train)} windows cannot be shared among {ranks} processes")
+    return Data(train, val, settings.batch_size, settings.seed, rank, ranks)
+
+
+def _windows(name: str, text: str, settings: Settings, parts: Parts) -> Tensor:
+    ids = parts(14, "text_to_token_ids")(text, gpt2_tokenizer(), add_batch_dim=False)
+    most = len(ids) - 1
+    if most < settings.context:
+        way_out = f"take a longer text, or --context {most}" if most > 0 else "take a longer text"
+        raise CourseError(
+            f"the {name} part of {settings.text} has {len(ids):,} tokens, and one window of context "
+            f"{settings.context} needs {settings.context + 1:,}: {way_out}"
+        )
+    dataset = parts(14, "SlidingWindowDataset")(ids, settings.context, settings.windows_stride)
+    return torch.stack([torch.stack(tuple(dataset[i])) for i in range(len(dataset))])

@@ -1,0 +1,291 @@
+"""The training loop: steps that can be taken up anywhere, looks at both losses, checkpoints in between."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.config import GPT2Config
+from common.errors import CourseError
+from common.fast.loss import agrees, fast_loss
+from common.tokenizer import gpt2_tokenizer
+from common.train import checkpoint
+from common.train.checkpoint import State
+from common.train.data import Data
+from common.train.distributed import World
+from common.train.parts import Parts
+from common.train.settings import Settings
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Listener:
+    """What a run tells whoever watches it; each is called in the leading process only."""
+
+    step: Callable[[int, float, float], None] = lambda step, loss, rate: None
+    record: Callable[[Record, str], None] = lambda record, sample: None
+    saved: Callable[[Path], None] = lambda folder: None
+    note: Callable[[str], None] = lambda text: None
+
+
+@dataclass
+class Trainer:
+    """A model, its data, and where its checkpoints go."""
+
+    settings: Settings
+    config: GPT2Config
+    parts: Parts
+    data: Data
+    run: Path
+    device: torch.device
+    world: World = field(default_factory=World)
+    listener: Listener = field(default_factory=Listener)
+
+    def __post_init__(self) -> None:
+        self.stopped = False  # set by Ctrl-C: finish the step, save, leave
+        self.state = State(0, self.settings)
+        self.history: list[Record] = []
+        torch.manual_seed(self.settings.seed)
+        self.model = build(self.settings, self.config, self.parts).to(self.device)
+        groups = self.parts(16, "optimizer_groups")(self.model, self.settings.weight_decay)
+        fused = self.device.type in ("cpu", "cuda")
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=self.settings.lr, betas=(0.9, self.settings.beta2), fused=fused
+        )
+        torch.manual_seed(
+            self.settings.seed + 1 + self.world.rank
+        )  # dropout, its own in each process
+        if self.settings.source:
+            self._start_from(self.settings.source)
+
+    @property
+    def total_steps(self) -> int:
+        return self.settings.epochs * self.steps_per_epoch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return max(self.data.batches // self.settings.accumulate, 1)
+
+    def resume(self, folder: Path) -> None:
+        """Go on from a checkpoint as if nothing had happened."""
+        self.state = checkpoint.read_state(folder)
+        self.state.settings = self.settings
+        checkpoint.restore(folder, self.model, self.optimizer)
+        if not self.world.leads:  # the kept state is the leading process's
+            torch.manual_seed(self.settings.seed + 7919 * self.state.step + self.world.rank)
+        records = checkpoint.read_history(self.run)
+        self.history = [r for r in records if r["step"] <= self.state.step]
+
+    def train(self) -> list[Record]:
+        """Train to the end, or until stopped.
+
+        Returns:
+            A record for each evaluation: epoch, step, tokens_seen, train_loss, val_loss, seconds.
+        """
+        loss_of = self._loss_function()
+        rate_of = self._rates()
+        self.model.train()
+        begun = time.monotonic() - self.state.seconds
+        with self._stop_on_interrupt():
+            while self.state.step < self.total_steps and not self.world.any(self.stopped):
+                rate = rate_of(self.state.step + 1)
+                loss = self._update(loss_of, rate)
+                self.state.step += 1
+                self.state.seconds = time.monotonic() - begun
+                if self.world.leads:
+                    self.listener.step(self.state.step, loss, rate)
+                last = self.state.step == self.total_steps
+                if self.state.step % self.settings.eval_every == 0 or last:
+                    self._look()
+            if self.state.step < self.total_steps:
+                self._save(best=False)
+        return self.history
+
+    def _update(self, loss_of: Callable[[Tensor, Tensor], Tensor], rate: float) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        total = 0.0
+        parts = self.settings.accumulate
+        for k in range(parts):
+            inputs, targets = self._to_device(self.data.batch(self.state.step * parts + k))
+            # Gradients travel between processes once for each update, with its last part.
+            together = k == parts - 1 or self.world.ranks == 1
+            with contextlib.nullcontext() if together else self.shared.no_sync():
+                loss = loss_of(inputs, targets) / parts
+                loss.backward()
+            total += loss.detach()
+            self.state.tokens += targets.numel() * self.world.ranks
+        if self.settings.grad_clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return float(total)
+
+    def _to_device(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        if self.device.type != "cuda":
+            return batch[0].to(self.device), batch[1].to(self.device)
+        inputs, targets = (part.pin_memory().to(self.device, non_blocking=True) for part in batch)
+        return inputs, targets
+
+    def _loss_function(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss of one batch: by the model's own forward, or by the fast path on its parameters."""
+        model: nn.Module
+        if self.settings.fast:
+            inputs, targets = self._to_device(self.data.batch(0))
+            try:
+                off = agrees(self.model, inputs[:1], targets[:1])
+            except (AttributeError, RuntimeError, ValueError) as error:
+                raise CourseError(
+                    f"--fast does not fit this model ({error}); leave it out"
+                ) from None
+            self.listener.note(f"fast path: its loss and the model's own differ by {off:.1g}")
+            model = _FastLoss(self.model)
+        else:
+            model = _PlainLoss(self.model, self.parts(12, "language_model_loss"))
+        if self.settings.compile:
+            model.compile()
+        self.shared: Any = self.world.share(model)
+        precise = self.device.type == "cpu" or self.device.type == "mps"
+
+        def loss_of(inputs: Tensor, targets: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=not precise):
+                return self.shared(inputs, targets)
+
+        return loss_of
+
+    def _rates(self) -> Callable[[int], float]:
+        s = self.settings
+        if s.schedule == "constant":
+            return lambda step: s.lr
+        of = self.parts(16, "learning_rate")
+        warmup = min(s.warmup, self.total_steps)
+        return lambda step: of(step, s.lr, s.min_lr, warmup, self.total_steps)
+
+    def _look(self) -> None:
+        """Evaluate, write a sample, save: in the leading process, while the others wait."""
+        if self.world.leads:
+            evaluate = self.parts(16, "evaluate")
+            losses = {}
+            with _same_randomness():
+                for name, windows in {"train": self.data.train, "val": self.data.val}.items():
+                    batches = self.data.looked_at(windows, self.settings.eval_batches)
+                    losses[f"{name}_loss"] = evaluate(self.model, batches)
+                sample = self._sample()
+            self.model.train()
+            record = {
+                "epoch": (self.state.step - 1) // self.steps_per_epoch + 1,
+                "step": self.state.step,
+                "tokens_seen": self.state.tokens,
+                **losses,
+                "seconds": round(self.state.seconds, 3),
+            }
+            self.history.append(record)
+            better = record["val_loss"] < self.state.best
+            self.state.best = min(self.state.best, record["val_loss"])
+            self.listener.record(record, sample)
+            self._save(best=better)
+        self.world.wait()
+
+    def _save(self, *, best: bool) -> None:
+        if self.world.leads:
+            checkpoint.write_history(self.run, self.history)
+            folder = checkpoint.save(
+                self.run, self.model, self.config, self.optimizer, self.state, best=best
+            )
+            self.listener.saved(folder)
+
+    def _sample(self) -> str:
+        if not self.settings.sample_tokens:
+            return ""
+        tokenizer = gpt2_tokenizer()
+        ids = torch.tensor([tokenizer.encode(self.settings.prompt)], device=self.device)
+        new = self.parts(15, "generate")(
+            self.model, ids, self.settings.sample_tokens, self.settings.context, temperature=0.0
+        )
+        known = new[0].clamp(max=tokenizer.n_vocab - 1)
+        return self.settings.prompt + tokenizer.decode(known.tolist())
+
+    def _start_from(self, source: str) -> None:
+        from_pretrained = self.parts(17, "from_pretrained")
+        self.model.load_state_dict(from_pretrained(source).state_dict())
+
+    @contextlib.contextmanager
+    def _stop_on_interrupt(self) -> Iterator[None]:
+        def stop(*_: object) -> None:
+            if self.stopped:  # the second time: at once, with the last checkpoint
+                raise KeyboardInterrupt
+            self.stopped = True
+
+        try:
+            before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _PlainLoss(nn.Module):
+    """Ids and targets to the loss, through the model's own forward."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(self.model(inputs), targets)
+
+
+class _FastLoss(nn.Module):
+    """The same, through the fused path."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return fast_loss(self.model, inputs, targets)
+
+
+def build(settings: Settings, config: GPT2Config, parts: Parts) -> nn.Module:
+    """A new model as the settings want it."""
+    model: Any = parts(10, "GPT2Model")(_own_config(config, parts))
+    if settings.untied:
+        model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
+    if settings.init == "gpt2":
+        parts(11, "init_weights")(model)
+    elif settings.untied:
+        model.lm_head.reset_parameters()  # as a new nn.Linear starts
+    return model
+
+
+def _own_config(config: GPT2Config, parts: Parts) -> Any:
+    """The same fields in the class of problem 09, which is the learner's own with --mine."""
+    from dataclasses import asdict
+
+    return parts(9, "GPT2Config")(**asdict(config))
+
+
+@contextlib.contextmanager
+def _same_randomness() -> Iterator[None]:
+    """Whatever is drawn in the block leaves the states of the generators as they were."""
+    state = torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda)

@@ -1,0 +1,73 @@
+"""The loss curves: a picture, and a small chart for the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def save_plot(history: Sequence[Record], steps_per_epoch: int, path: Path, title: str = "") -> None:
+    """Train and validation loss over epochs, with tokens seen on a second axis; written atomically."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    epochs = [r["step"] / steps_per_epoch for r in history]
+    figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(epochs, [r["train_loss"] for r in history], color="#1f77b4", label="training")
+    axes.plot(
+        epochs, [r["val_loss"] for r in history], color="#d62728", ls="--", label="validation"
+    )
+    best = min(history, key=lambda r: r["val_loss"])
+    axes.plot(best["step"] / steps_per_epoch, best["val_loss"], "o", color="#d62728", ms=5)
+    axes.annotate(
+        f"best {best['val_loss']:.2f}", (best["step"] / steps_per_epoch, best["val_loss"]),
+        textcoords="offset points", xytext=(0, 8), ha="center", color="#d62728",
+    )  # fmt: skip
+    axes.set(xlabel="epochs", ylabel="loss, nats per token", title=title)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    per_epoch = history[-1]["tokens_seen"] / epochs[-1]
+
+    def to_tokens(epoch: Any) -> Any:
+        return epoch * per_epoch
+
+    def to_epochs(seen: Any) -> Any:
+        return seen / per_epoch
+
+    tokens = axes.secondary_xaxis("top", functions=(to_tokens, to_epochs))
+    tokens.set_xlabel("tokens seen")
+    tokens.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    FigureCanvasAgg(figure)
+    aside = path.with_name(f".{path.name}.tmp.png")
+    figure.savefig(aside)
+    os.replace(aside, path)
+
+
+def chart(history: Sequence[Record], *, width: int = 64, height: int = 10) -> list[str]:
+    """Both losses in plain characters: `.` training, `o` validation, `*` where they meet."""
+    if not history:
+        return []
+    columns = min(width, len(history))
+    picked = [history[round(i * (len(history) - 1) / max(columns - 1, 1))] for i in range(columns)]
+    values = [r[key] for r in picked for key in ("train_loss", "val_loss")]
+    low, high = min(values), max(values)
+    span = max(high - low, 1e-9)
+    grid = [[" "] * columns for _ in range(height)]
+    for x, record in enumerate(picked):
+        for key, mark in (("train_loss", "."), ("val_loss", "o")):
+            y = round((high - record[key]) / span * (height - 1))
+            grid[y][x] = "*" if grid[y][x] not in (" ", mark) else mark
+    labels = {0: high, height // 2: high - span * (height // 2) / (height - 1), height - 1: low}
+    lines = [
+        f"{labels[y]:7.2f} |" + "".join(row).rstrip()
+        if y in labels
+        else "        |" + "".join(row).rstrip()
+        for y, row in enumerate(grid)
+    ]
+    steps = f"step {picked[0]['step']} to {picked[-1]['step']}"
+    return [*lines, "        +" + "-" * columns, f"         {steps}   . training   o validation"]
