@@ -47,7 +47,7 @@ def diagnose(
     fitting = []
     for candidate in singles:
         if time.monotonic() > deadline:
-            return None
+            break  # what fits so far still fits
         if _explains(problem, candidate, first, first_outcome):
             fitting.append(candidate)
     shares = {}
