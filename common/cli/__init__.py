@@ -20,6 +20,7 @@ COMMANDS = {
     "interview": ("interview.run", "one problem, a clock, and a score at the end"),
     "train": ("train.run", "train a GPT-2 on a text, yours with --mine"),
     "generate": ("generate.run", "let the trained model write"),
+    "export": ("export.run", "write the trained model as a folder that transformers loads"),
     "reset": ("learn.reset", "start a problem over; your file is kept as a backup"),
     "undo": ("learn.undo", "bring back what the last reset took"),
 }

@@ -96,8 +96,10 @@ def run(args: argparse.Namespace) -> int:
     """Train, and leave plot, history and checkpoint."""
     import torch
 
+    from common.fast.memory import keep_freed_memory
     from common.train.distributed import world
 
+    keep_freed_memory()
     device = _device(args.device, torch)
     with world() as processes:
         try:

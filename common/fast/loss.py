@@ -5,13 +5,14 @@ B batch, T tokens, C width, V vocab_size, N = B * T.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PIECE = 512  # rows of logits that are alive at a time
+PIECES = {"cpu": 512, "cuda": 4096}  # rows of logits that are alive at a time
 LANES = 64  # matrix kernels like sizes that are multiples of this
 
 
@@ -19,49 +20,61 @@ class HeadLoss(torch.autograd.Function):
     """Mean cross-entropy of hidden @ weight.T against targets, with both gradients made on the way.
 
     The (N, V) logits and their gradient, the largest tensors of the whole model, exist only in pieces.
+    Under autocast the products are in its type, sums and the softmax in float32.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         """hidden (N, C), weight (V, C), targets (N,) -> scalar."""
-        rows, vocab = hidden.size(0), weight.size(0)
-        spare = -vocab % LANES
-        padded = F.pad(weight, (0, 0, 0, spare)) if spare else weight
-        padded = padded.to(hidden.dtype)
-        wanted = hidden.requires_grad or weight.requires_grad
-        grad_hidden = torch.empty_like(hidden) if wanted else None
-        grad_weight = torch.zeros_like(padded, dtype=weight.dtype) if wanted else None
-        total = hidden.new_zeros((), dtype=torch.float32)
-        for start in range(0, rows, PIECE):
-            part, target = hidden[start : start + PIECE], targets[start : start + PIECE]
-            logits = (part @ padded.t()).float()
-            if spare:
-                logits[:, vocab:] = -torch.inf
-            chosen = logits.gather(1, target[:, None])
-            peak = logits.amax(1, keepdim=True)
-            logits.sub_(peak).exp_()
-            sums = logits.sum(1, keepdim=True)
-            total += (sums.log() + peak - chosen).sum()
-            if grad_hidden is not None and grad_weight is not None:
-                logits.div_(sums * rows)  # softmax / N
-                logits.scatter_add_(1, target[:, None], torch.full_like(chosen, -1 / rows))
-                small = logits.to(hidden.dtype)
-                torch.mm(small, padded, out=grad_hidden[start : start + PIECE])
-                if grad_weight.dtype == small.dtype:
-                    grad_weight.addmm_(small.t(), part)
-                else:
-                    grad_weight += (small.t() @ part).to(grad_weight.dtype)
+        kind, rows, vocab = hidden.device.type, hidden.size(0), weight.size(0)
+        product = (
+            torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        )
+        with torch.autocast(kind, enabled=False):
+            spare = -vocab % LANES
+            padded = (F.pad(weight, (0, 0, 0, spare)) if spare else weight).to(product)
+            wanted = hidden.requires_grad or weight.requires_grad
+            grad_hidden = torch.empty_like(hidden) if wanted else None
+            grad_weight = torch.zeros_like(padded, dtype=weight.dtype) if wanted else None
+            total = hidden.new_zeros((), dtype=torch.float32)
+            for part, target, out in _pieces(hidden.to(product), targets, grad_hidden):
+                logits = (part @ padded.t()).float()
+                if spare:
+                    logits[:, vocab:] = -torch.inf
+                chosen = logits.gather(1, target[:, None])
+                peak = logits.amax(1, keepdim=True)
+                logits.sub_(peak).exp_()
+                sums = logits.sum(1, keepdim=True)
+                total += (sums.log() + peak - chosen).sum()
+                if out is not None and grad_weight is not None:
+                    logits.div_(sums * rows)  # softmax / N
+                    logits.scatter_add_(1, target[:, None], torch.full_like(chosen, -1 / rows))
+                    small = logits.to(product)
+                    out.copy_(small @ padded)
+                    if product == grad_weight.dtype:
+                        grad_weight.addmm_(small.t(), part)
+                    else:
+                        grad_weight += small.t() @ part
         ctx.save_for_backward(grad_hidden, grad_weight[:vocab] if grad_weight is not None else None)
         return total / rows
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """The gradients made in forward, scaled in place: they are used once."""
-        (grad,) = grad_outputs
+        """The gradients made in forward, times that of the loss."""
         grad_hidden, grad_weight = ctx.saved_tensors
-        if float(grad) != 1.0:
+        (grad,) = grad_outputs
+        if grad.device.type != "cpu" or float(grad) != 1.0:  # asking a GPU would wait for it
             grad_hidden, grad_weight = grad_hidden * grad, grad_weight * grad
         return grad_hidden, grad_weight, None
+
+
+def _pieces(
+    hidden: Tensor, targets: Tensor, grad: Tensor | None
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    size = PIECES.get(hidden.device.type, PIECES["cpu"])
+    for start in range(0, hidden.size(0), size):
+        rows = slice(start, start + size)
+        yield hidden[rows], targets[rows], None if grad is None else grad[rows]
 
 
 def hidden_states(model: Any, ids: Tensor) -> Tensor:

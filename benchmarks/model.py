@@ -1,0 +1,223 @@
+"""How fast GPT-2 is here, against transformers (sdpa) in the same process: same torch, threads, float type.
+
+    python benchmarks/model.py [--rounds 5] [--only NAME ...] [--threads N]
+
+Training is forward + backward + AdamW; rounds of the two alternate, and the ratio of each pair is printed as
+median, minimum and maximum. Beside it: the share of this machine's measured matrix-multiply peak (training) and
+memory bandwidth (generation). Peak memory is that of a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from common import GPT2Config, problem
+from common.fast.decode import stream
+from common.fast.loss import fast_loss
+from common.fast.memory import keep_freed_memory
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    config: GPT2Config
+    batch: int
+    length: int
+    goal: float
+
+
+def shape(**sizes: int) -> GPT2Config:
+    return GPT2Config(embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0, **sizes)
+
+
+SMALL = {"n_positions": 128, "n_embd": 256, "n_layer": 4, "n_head": 4}
+CASES = [
+    Case("gpt2-small", shape(), 2, 256, 1.25),
+    Case("4x256, V 50257", shape(**SMALL), 8, 128, 1.5),
+    Case("4x256, V 100", shape(vocab_size=100, **SMALL), 8, 128, 1.1),
+]
+
+
+def ours(config: GPT2Config) -> torch.nn.Module:
+    torch.manual_seed(0)
+    model = problem(10).GPT2Model(config)
+    problem(11).init_weights(model)
+    return model
+
+
+def theirs(config: GPT2Config) -> torch.nn.Module:
+    from transformers import GPT2Config as TheirConfig
+    from transformers import GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    own: dict[str, Any] = asdict(config) | {"n_inner": None, "attn_implementation": "sdpa"}
+    return GPT2LMHeadModel(TheirConfig(**own))
+
+
+def trainer(which: str, case: Case) -> Callable[[], float]:
+    """One update; returns its seconds."""
+    model = (ours if which == "ours" else theirs)(case.config).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    ids = torch.randint(case.config.vocab_size, (case.batch, case.length + 1))
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+    def step() -> float:
+        begun = time.perf_counter()
+        if which == "ours":
+            loss = fast_loss(model, inputs, targets)
+        else:
+            logits = model(inputs, use_cache=False).logits
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return time.perf_counter() - begun
+
+    return step
+
+
+def writer(which: str) -> Callable[[], float]:
+    """128 greedy tokens after 16, one row; returns its seconds."""
+    config = shape()
+    model: Any = (ours if which == "ours" else theirs)(config).eval()
+    prompt = torch.randint(config.vocab_size, (1, 16))
+
+    def write() -> float:
+        begun = time.perf_counter()
+        with torch.no_grad():
+            if which == "ours":
+                for _ in stream(model, prompt, 128, config.n_positions):
+                    pass
+            else:
+                exactly = {"min_new_tokens": 128, "max_new_tokens": 128, "do_sample": False}
+                seen = torch.ones_like(prompt)
+                model.generate(
+                    prompt, attention_mask=seen, use_cache=True, pad_token_id=50256, **exactly
+                )
+        return time.perf_counter() - begun
+
+    return write
+
+
+def compare(
+    ours_once: Callable[[], float], theirs_once: Callable[[], float], rounds: int, repeat: int
+) -> tuple[list[float], float]:
+    """The ratios theirs / ours of alternating rounds, and the median seconds of ours."""
+    for once in (ours_once, theirs_once):
+        once()
+    pairs = []
+    for number in range(rounds):
+        order = (ours_once, theirs_once) if number % 2 == 0 else (theirs_once, ours_once)
+        spent = {once: min(once() for _ in range(repeat)) for once in order}
+        pairs.append((spent[ours_once], spent[theirs_once]))
+    return [b / a for a, b in pairs], statistics.median(a for a, _ in pairs)
+
+
+def matmul_peak() -> float:
+    """Operations a second of the best float32 matrix product tried."""
+    best = 0.0
+    for n in (1024, 1536, 2048):
+        a, b = torch.randn(n, n), torch.randn(n, n)
+        for _ in range(4):
+            begun = time.perf_counter()
+            a @ b
+            best = max(best, 2 * n**3 / (time.perf_counter() - begun))
+    return best
+
+
+def bandwidth() -> float:
+    """Bytes a second read by a matrix-vector product too large for any cache."""
+    weight, vector = torch.randn(50304, 768), torch.randn(768)
+    best = 0.0
+    for _ in range(8):
+        begun = time.perf_counter()
+        weight @ vector
+        best = max(best, weight.numel() * 4 / (time.perf_counter() - begun))
+    return best
+
+
+def operations(case: Case) -> float:
+    """Multiplications and additions of one update: 6 for each weight and token, and attention's own."""
+    c, tokens = case.config, case.batch * case.length
+    weights = 12 * c.n_layer * c.n_embd**2 + c.vocab_size * c.n_embd
+    return 6 * weights * tokens + 6 * c.n_layer * case.batch * case.length**2 * c.n_embd
+
+
+def peak_memory(which: str, case: Case, threads: int) -> float:
+    """Megabytes at the peak of two updates, in a process of its own."""
+    command = [sys.executable, __file__, "--memory", which, case.name, "--threads", str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def line(name: str, ratios: Sequence[float], goal: float, rest: str) -> None:
+    low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+    print(
+        f"{name:<28} {middle:5.2f}  ({low:.2f} to {high:.2f})  goal {goal:g}   {rest}", flush=True
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", help="train, generate, memory")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--memory", nargs=2, metavar=("WHO", "CASE"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()  # for both: else the system clears pages for half of the time
+    if args.memory:
+        step = trainer(args.memory[0], next(c for c in CASES if c.name == args.memory[1]))
+        step(), step()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    only = set(args.only or ("train", "generate", "memory"))
+    print(
+        f"torch {torch.__version__}, {args.threads} threads, {args.rounds} rounds; ratios are theirs / ours"
+    )
+    if "train" in only:
+        peak = matmul_peak()
+        for case in CASES:
+            repeat = 1 if case.name == "gpt2-small" else 3
+            ratios, seconds = compare(
+                trainer("ours", case), trainer("theirs", case), args.rounds, repeat
+            )
+            speed = case.batch * case.length / seconds
+            share = operations(case) / seconds / max(peak, matmul_peak())
+            line(
+                f"train {case.name}",
+                ratios,
+                case.goal,
+                f"{speed:,.0f} tokens/s, {share:.0%} of the matmul peak",
+            )
+    if "generate" in only:
+        ratios, seconds = compare(writer("ours"), writer("theirs"), args.rounds, 1)
+        weights = 4 * (shape().num_parameters() - 1024 * 768)
+        share = weights * 128 / seconds / bandwidth()
+        line(
+            "generate gpt2-small",
+            ratios,
+            1.3,
+            f"{128 / seconds:.1f} tokens/s, {share:.0%} of the bandwidth",
+        )
+    if "memory" in only:
+        for case in CASES[:2]:
+            mine, other = (peak_memory(w, case, args.threads) for w in ("ours", "theirs"))
+            base = "whole process"
+            print(
+                f"memory {case.name:<21} {mine / other:5.2f}  goal 0.8   {mine:.0f} against {other:.0f} MB, {base}"
+            )
+
+
+if __name__ == "__main__":
+    main()
