@@ -271,18 +271,6 @@ MISTAKES = [
         says="train_fraction is not checked. With 1.5 the validation part is silently empty, and with -0.1 the two change roles: raise ValueError outside of (0, 1).",
     ),
     Mistake(
-        name="0 and 1 are let in",
-        find=_FRACTION,
-        put="if not 0 <= train_fraction <= 1:",
-        says="A fraction of 0 or 1 leaves one part without any text: refuse both with ValueError, 0 < train_fraction < 1.",
-    ),
-    Mistake(
-        name="1 is let in",
-        find=_FRACTION,
-        put="if not 0 < train_fraction <= 1:",
-        says="A fraction of 1 leaves nothing to validate on: refuse it with ValueError, 0 < train_fraction < 1.",
-    ),
-    Mistake(
         name="the fraction is checked by assert",
         find='        raise ValueError(f"train_fraction ({train_fraction}) must lie between 0 and 1")',
         put='        raise AssertionError("train_fraction must lie between 0 and 1")',

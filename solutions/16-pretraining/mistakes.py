@@ -254,12 +254,6 @@ MISTAKES = [
         same_as="the tied matrix is given twice",
     ),
     Mistake(
-        name="frozen parameters are given",
-        find="if p.requires_grad]  # a tied matrix comes once",
-        put="]",
-        says="Frozen parameters are in the groups. Only those with requires_grad=True are trained.",
-    ),
-    Mistake(
         name="biases and norms are left out",
         find=f"        {_NO_DECAY}\n",
         put="",
@@ -674,12 +668,6 @@ MISTAKES = [
         says="There is a record after every update: evaluate only where step % eval_every == 0.",
     ),
     Mistake(
-        name="epochs from 0",
-        find='"epoch": epoch,',
-        put='"epoch": epoch - 1,',
-        says="The epoch of a record is counted from 0. People read it: the first epoch is 1.",
-    ),
-    Mistake(
         name="the epoch after",
         find='"epoch": epoch,',
         put='"epoch": 1 + step // len(train_loader),',
@@ -723,19 +711,6 @@ MISTAKES = [
         says="val_loss is evaluated on train_loader, so it says nothing about text that the model has not seen. Use val_loader.",
     ),
     Mistake(
-        name="the two losses are swapped",
-        find=_TRAIN_LOSS,
-        put=_TRAIN_LOSS.replace("train_loader", "val_loader"),
-        also=((_VAL_LOSS, _VAL_LOSS.replace("val_loader", "train_loader")),),
-        says="The two losses are swapped: train_loss is over train_loader and val_loss over val_loader.",
-    ),
-    Mistake(
-        name="the training loss is that of the last batch",
-        find=_TRAIN_LOSS,
-        put='"train_loss": loss.item(),',
-        says="train_loss is the loss of the last batch, taken with dropout and before its update. Evaluate it like the other one: evaluate(model, train_loader, eval_batches).",
-    ),
-    Mistake(
         name="the training loss is a tensor",
         find=_TRAIN_LOSS,
         put='"train_loss": loss,',
@@ -747,12 +722,6 @@ MISTAKES = [
         put=_TRAIN_LOSS.replace(", eval_batches", ""),
         also=((_VAL_LOSS, _VAL_LOSS.replace(", eval_batches", "")),),
         says="eval_batches has no effect: both losses are over the whole loaders, which takes long. Pass it on to evaluate.",
-    ),
-    Mistake(
-        name="eval_batches is ignored in validation",
-        find=_VAL_LOSS,
-        put=_VAL_LOSS.replace(", eval_batches", ""),
-        says="eval_batches is not passed on for val_loss: the whole val_loader is evaluated. At most eval_batches for each loss.",
     ),
     Mistake(
         name="evaluated before the update",
