@@ -244,7 +244,7 @@ STAIRS = [
     {"checks", "mistakes", "report", "__init__"},
     {"diagnosis", "collecting"},
     {"verdict"},
-    {"choice", "warm"},
+    {"choice", "warm", "grading"},
     {"plugin"},
 ]
 

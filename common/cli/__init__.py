@@ -23,6 +23,7 @@ COMMANDS = {
     "export": ("export.run", "write the trained model as a folder that transformers loads"),
     "reset": ("learn.reset", "start a problem over; your file is kept as a backup"),
     "undo": ("learn.undo", "bring back what the last reset took"),
+    "grade": ("grade.run", "grade a class: submissions in, reports out (GRADING.md)"),
 }
 
 

@@ -7,6 +7,7 @@ call filter and the sandbox still hold for it.
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -62,7 +63,15 @@ _PATHS = {
 _FRAMES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
 _CODE = {"__code__", "__defaults__", "__kwdefaults__"}
 _HARNESS = ("common.", "pytest", "_pytest", "pluggy", "ctypes", "_ctypes", "cffi", "faulthandler")
-_READABLE = ("/dev/null", "/dev/urandom", "/etc/localtime", "/usr/share/zoneinfo/")
+_OTHERS = {"import", "sys._getframe", "object.__getattr__", "object.__setattr__", "object.__delattr__",
+           "compile"}  # fmt: skip
+_READABLE = (
+    "/dev/null",
+    "/proc/sys/kernel/random/boot_id",
+    "/dev/urandom",
+    "/etc/localtime",
+    "/usr/share/zoneinfo/",
+)
 
 
 class Refused(PermissionError):
@@ -76,16 +85,25 @@ def install(workplace: Path, tell: Callable[[str], None]) -> None:
         workplace: the one folder that the code may read and write.
         tell: is given what was tried, in words, before it is refused.
     """
-    frame_of = sys._getframe
+    frame_of, look = sys._getframe, os.lstat
     paths = sysconfig.get_paths()
     libraries = tuple(
         {paths[k].rstrip("/") + "/" for k in ("stdlib", "platstdlib", "purelib", "platlib")}
     )
     trusted = tuple(f"{ROOT}/{name}/" for name in ("common", "problems"))
     neutral = (*libraries, f"{ROOT}/solutions/", "<frozen ", "<__array_function__")
-    formal = tuple(f"{folder}{name}" for folder in libraries for name in ("inspect.py", "traceback.py", "logging/"))  # fmt: skip
+    archive = (
+        f"{paths['stdlib'].rpartition('/')[0]}/python{sys.version_info[0]}{sys.version_info[1]}.zip"
+    )
+    formal = tuple(
+        f"{folder}{name}"
+        for folder in libraries
+        for name in ("inspect.py", "traceback.py", "logging/")
+    )
     importer = "<frozen importlib._bootstrap"
     own = str(workplace) + "/"
+    asked = tuple(name.rstrip(".") + "." for name in _HARNESS)
+    known = frozenset((*_NEVER, *_PATHS, *_OTHERS))
     busy = [False]
 
     def students(depth: int, *, imports_too: bool = False) -> bool:
@@ -120,7 +138,20 @@ def install(workplace: Path, tell: Callable[[str], None]) -> None:
             return False
         if writes:
             return path == "/dev/null"
-        return path.startswith((*libraries, *_READABLE)) or (path + "/").startswith(libraries)
+        readable = path.startswith((*libraries, *_READABLE, archive))
+        return readable or (path + "/").startswith(libraries)
+
+    def looks_in_vain(path: object, event: str) -> bool:
+        """Whether a library looks for settings of its own that are not there: then it learns just that."""
+        if event != "open" or not frame_of(3).f_code.co_filename.startswith(libraries):
+            return False
+        try:
+            look(str(path))
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError):
+            pass
+        return False
 
     def judge(event: str, args: tuple[object, ...]) -> str:
         if event in _NEVER:
@@ -130,17 +161,21 @@ def install(workplace: Path, tell: Callable[[str], None]) -> None:
             mode, flags = (args[1], args[2]) if event == "open" and len(args) > 2 else (None, None)
             if path_allowed(path, event, mode, flags) or not students(3, imports_too=True):
                 return ""
+            if looks_in_vain(path, event):
+                return ""
             return f"{event.removeprefix('os.')} {str(path)[:120]}"
         if event == "import":
             name = str(args[0])
-            asked = (name + ".").startswith(tuple(h.rstrip(".") + "." for h in _HARNESS))
-            return f"imports {name[:60]}" if asked and students(3) else ""
-        direct = frame_of(2).f_code.co_filename
-        library = direct.startswith((*trusted, *neutral)) and not direct.startswith(formal)
+            return f"imports {name[:60]}" if (name + ".").startswith(asked) and students(3) else ""
+        direct = frame_of(2)
+        while direct.f_code.co_filename.startswith(formal) and direct.f_back is not None:
+            direct = direct.f_back  # who asks through inspect or traceback asks for itself
+        library = direct.f_code.co_filename.startswith((*trusted, *neutral))
         if event == "sys._getframe":
-            return "" if library or not students(3) else "looks at the frames of the grader"
-        if event == "object.__getattr__" and len(args) > 1 and args[1] in _FRAMES:
-            return "looks at the frames of the grader" if students(3) else ""
+            return "" if library else "looks at the frames of the grader"
+        if event == "object.__getattr__":
+            frames = len(args) > 1 and args[1] in _FRAMES and not library
+            return "looks at the frames of the grader" if frames else ""
         if event in ("object.__setattr__", "object.__delattr__") and args[1] in _CODE:
             return "" if library else "rewrites a function"
         if event == "compile" and len(args) > 1:
@@ -149,7 +184,7 @@ def install(workplace: Path, tell: Callable[[str], None]) -> None:
         return ""
 
     def hook(event: str, args: tuple[object, ...]) -> None:
-        if busy[0]:
+        if busy[0] or event not in known:
             return
         busy[0] = True
         try:

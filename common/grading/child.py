@@ -14,12 +14,15 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import torch
 
 from common import loading
 from common.checks import Check
 from common.grading import audit, sandbox, syscalls, wire
-from common.grading.hiding import Watch
+from common.grading.watching import Watch
 from common.results import Outcome, Status
 
 TOLD = 40  # things tried that are named; more are not
@@ -46,7 +49,7 @@ def signer(pipe: int, key: bytes) -> Callable[[Any], None]:
     functions are taken here, so that nothing done to modules later has a say.
     """
     state = hashlib.blake2b(key=key, digest_size=16)
-    encode = json.encoder.c_make_encoder(
+    encode = getattr(json.encoder, "c_make_encoder")(  # noqa: B009 (unknown to type checkers)
         None, _no_default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False
     )
     write, count = os.write, [0]
@@ -114,7 +117,9 @@ def work(
         asked: gets a line where the facade was asked for too much.
     """
     limits, workplace, trace, lower = setting
-    leave, full, Runner = os._exit, watch.full, type(checks[0]).run  # noqa: N806
+    leave, full, run = os._exit, watch.full, type(checks[0]).run
+    get_dtype, set_dtype = torch.get_default_dtype, torch.set_default_dtype
+    grad_on, set_grad = torch.is_grad_enabled, torch._C._set_grad_enabled
     told = [0]
 
     def tell(what: str) -> None:
@@ -128,7 +133,7 @@ def work(
         audit.install(workplace, tell)
         printed = Tail()
         sys.stdout = sys.stderr = printed
-        failure, module = "", None
+        failure, module = "", ModuleType("nothing")
         path = Path(request["name"]) / "solution.py"
         try:
             module = loading.execute(request["source"], path)
@@ -136,31 +141,43 @@ def work(
             failure = str(error) or "not written yet"
         except BaseException as error:
             failure = f"{path}: {type(error).__name__}: {error}"
+        if get_dtype() != torch.float32:
+            tell("changes torch's default dtype; it was put back")
+            set_dtype(torch.float32)
+        if not grad_on():
+            tell("switches gradients off; they were put back")
+            set_grad(True)
         changed = full()
-        for what in asked:
+        for what in asked[:TOLD]:
             tell(what)
         asked.clear()
         if changed:
             send({"tampered": changed})
         send({"loaded": not failure, "failure": failure[:2000], "printed": printed.text})
-        for check in checks if module is not None else ():
+        for check in checks if not failure else ():
             printed.text = ""
             tampered.clear()
             try:
-                outcome = Runner(check, module)
-            except BaseException as error:  # not even an Exception: a name of its own, KeyboardInterrupt
+                outcome = run(check, module)
+            except (
+                BaseException
+            ) as error:  # not even an Exception: a name of its own, KeyboardInterrupt
                 kind = type(error).__name__
                 outcome = Outcome(check.name, Status.ERROR, (f"{kind} was raised",), str(kind))
             changed = (tampered and tampered[0]) or full()
-            for what in asked:
+            for what in asked[:TOLD]:
                 tell(what)
             asked.clear()
             if changed:
                 send({"tampered": changed})
-                outcome = Outcome(check.name, Status.ERROR, (f"not counted: {changed}",), "tampered")
+                outcome = Outcome(
+                    check.name, Status.ERROR, (f"not counted: {changed}",), "tampered"
+                )
             data = wire.outcome_data(outcome)
             data["printed"] = printed.text
             send({"outcome": data})
+        if changed := watch.last():
+            send({"tampered": changed})
         cpu = resource.getrusage(resource.RUSAGE_SELF)
         send({"end": round(cpu.ru_utime + cpu.ru_stime, 3)})
     finally:

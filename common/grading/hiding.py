@@ -6,41 +6,30 @@ effect or visible, not impossible; GRADING.md says what remains.
 
 from __future__ import annotations
 
-import builtins
+import _thread
 import ctypes
 import importlib
+import inspect
+import linecache
 import sys
-from collections.abc import Callable, Iterator
-from types import FunctionType, ModuleType
-from typing import Any
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
-import torch
-from torch import Tensor, nn
-
-from common import catalogue
+from common import catalogue, loading
 from common.catalogue import Problem
 from common.checks import Check
 from common.config import GPT2Config
+from common.grading.watching import Spaces
 from common.loading import load
-from common.testing import asserts, elsewhere, trace
 from common.tokenizer import gpt2_tokenizer
 
 _HARNESS = ("common", "pytest", "_pytest", "pluggy", "xdist", "hypothesis", "faulthandler")
-_LIBRARIES = (
-    "builtins", "torch", "torch._tensor", "torch._C", "torch.functional", "torch.nn",
-    "torch.nn.functional", "torch.nn.init", "torch.nn.parameter", "torch.nn.modules.module",
-    "torch.nn.modules.linear", "torch.nn.modules.sparse", "torch.nn.modules.normalization",
-    "torch.nn.modules.container", "torch.random", "torch.testing", "torch.testing._comparison",
-    "torch.autograd", "torch.overrides", "torch.optim", "math", "random", "operator", "copy",
-    "inspect", "re", "json", "types", "contextlib", "functools", "collections", "itertools",
-    "traceback", "warnings", "zlib", "pytest", "_pytest.python_api", "_pytest.raises",
-)  # fmt: skip
 _PRIVATE = ("torch", "torch.nn", "torch.nn.functional", "torch.nn.init", "torch.nn.utils", "math",
             "random", "copy", "inspect", "re", "operator", "contextlib", "warnings", "zlib")  # fmt: skip
-_IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
-_FLAGS_AT = 168  # offset of PyTypeObject.tp_flags; only used where it proves right
-_FIXED = (type, FunctionType, type(len), type(str.join), type(Tensor.grad), type(int.__add__),
-          property, staticmethod, classmethod, ModuleType, type(nn.functional.conv1d))  # fmt: skip
+_SUBCLASSES_AT = 360  # offset in PyTypeObject; only used where it proves right
 
 
 class TakenFromReference(ImportError):
@@ -54,6 +43,8 @@ def facade(problem: Problem, report: Callable[[str], None]) -> ModuleType:
         # Copies of their own: what a student does to them does not reach the checks' references.
         if not each.is_interview and not problem.is_interview and each.key < problem.key:
             earlier[each.name] = load(each.reference, lambda p: p.reference)
+            if problem.key == "09":  # the shared config is its answer
+                earlier[each.name].__dict__.pop("GPT2Config", None)
 
     def part(number: int | str) -> ModuleType:
         """The solution of an earlier problem: the reference's."""
@@ -73,10 +64,26 @@ def facade(problem: Problem, report: Callable[[str], None]) -> ModuleType:
     return module
 
 
-def hide(problem: Problem, checks: tuple[Check, ...], report: Callable[[str], None]) -> None:
+def _no_thread(report: Callable[[str], None]) -> Callable[..., None]:
+    def start_new_thread(*_: object, **__: object) -> None:
+        report("starts a thread")
+        raise RuntimeError("a graded solution may not start threads")
+
+    return start_new_thread
+
+
+def hide(
+    problem: Problem, checks: tuple[Check, ...], spaces: Spaces, report: Callable[[str], None]
+) -> None:
     """Take the harness out of sys.modules, and give it copies of the libraries that it compares with."""
+    unlist(own_classes(problem, checks))
+    for module in (_thread, threading):
+        for name in ("start_new_thread", "start_new", "_start_new_thread"):
+            if hasattr(module, name):
+                setattr(module, name, _no_thread(report))
     shown = facade(problem, report)
-    _privately(checks)
+    _privately(spaces)
+    _without_files(spaces)
     for name in list(sys.modules):
         if name.split(".")[0] in _HARNESS or name.startswith(("solution_", "problems", "test_")):
             del sys.modules[name]
@@ -90,7 +97,37 @@ def hide(problem: Problem, checks: tuple[Check, ...], report: Callable[[str], No
             setattr(part, value, getattr(shown, value))
 
 
-def _privately(checks: tuple[Check, ...]) -> None:
+def unlist(classes: list[type]) -> None:
+    """Take classes out of their bases' `__subclasses__()`, where a student would look for a reference."""
+    for kind in classes:
+        for base in kind.__bases__:
+            if kind not in type.__subclasses__(base):
+                continue
+            place = ctypes.c_void_p.from_address(id(base) + _SUBCLASSES_AT)
+            if not place.value or sys.implementation.name != "cpython":
+                continue
+            # Only where types are laid out as expected: a dict of weak references by address.
+            if ctypes.c_void_p.from_address(place.value + 8).value != id(dict):
+                continue
+            listed = ctypes.cast(place.value, ctypes.py_object).value
+            for key, reference in list(listed.items()):
+                if type(reference) is weakref.ref and reference() is kind:
+                    del listed[key]
+
+
+def own_classes(problem: Problem, checks: tuple[Check, ...]) -> list[type]:
+    """The classes that are the answer to this problem and have to be in memory for its checks."""
+    modules = [c.arguments["reference"] for c in checks if "reference" in c.arguments]
+    found = [
+        v
+        for m in modules
+        for v in vars(m).values()
+        if isinstance(v, type) and v.__module__ == m.__name__
+    ]
+    return [*found, GPT2Config] if problem.key == "09" else found
+
+
+def _privately(spaces: Spaces) -> None:
     copies: dict[int, ModuleType] = {}
     for name in _PRIVATE:
         original = importlib.import_module(name)
@@ -100,176 +137,44 @@ def _privately(checks: tuple[Check, ...]) -> None:
         for name, value in list(copy.__dict__.items()):
             if id(value) in copies:
                 setattr(copy, name, copies[id(value)])
-    for space in harness_spaces(checks):
+    for space in spaces:
         for name, value in list(space.items()):
             if id(value) in copies:
                 space[name] = copies[id(value)]
 
 
-def harness_spaces(checks: tuple[Check, ...]) -> list[dict[str, Any]]:
+def remember_lines(checks: tuple[Check, ...]) -> None:
+    """Let tracebacks show the lines of the checks without opening files, and none of a reference."""
+    linecache.clearcache()
+    files = {Path(inspect.getfile(c.function)) for c in checks}
+    for path in (*files, *(catalogue.ROOT / "common").rglob("*.py")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        linecache.cache[str(path)] = (sum(map(len, lines)), None, lines, str(path))
+
+
+def _without_files(spaces: Spaces) -> None:
+    """Give the checks themselves earlier parts that were loaded before, as the files are about to go."""
+    kept = {
+        each.name: loading.problem(each.key)
+        for each in catalogue.problems()
+        if any(value is loading.problem for space in spaces for value in space.values())
+        and not each.is_interview
+    }
+
+    def problem(number: int | str) -> ModuleType:
+        return kept[catalogue.find(number).name]
+
+    for space in spaces:
+        for name, value in list(space.items()):
+            if value is loading.problem:
+                space[name] = problem
+
+
+def harness_spaces(checks: tuple[Check, ...]) -> Spaces:
     """The globals of the checks and of everything in common that they run through."""
-    spaces = {id(c.function.__globals__): c.function.__globals__ for c in checks}
+    own = [getattr(c.function, "__globals__") for c in checks]  # noqa: B009 (a type checker knows no function)
+    spaces = {id(space): space for space in own}
     for name, module in sys.modules.items():
         if name.startswith(("common.testing", "common.checks", "common.causes")):
             spaces[id(module.__dict__)] = module.__dict__
     return list(spaces.values())
-
-
-def freeze(types: list[type]) -> None:
-    """Make classes immutable, as built-in ones are, where this Python lays types out as expected."""
-    for kind in types:
-        flags = ctypes.c_ulong.from_address(id(kind) + _FLAGS_AT)
-        if flags.value == kind.__flags__ and not flags.value & _IMMUTABLE:
-            flags.value |= _IMMUTABLE
-            if not kind.__flags__ & _IMMUTABLE:
-                flags.value &= ~_IMMUTABLE
-
-
-class Watch:
-    """How the functions stood that a verdict depends on; `quick` and `full` say what has changed since.
-
-    Identities only: nothing of a student's making is asked whether it is equal.
-    """
-
-    def __init__(self, checks: tuple[Check, ...]) -> None:
-        modules = [(n, sys.modules[n].__dict__) for n in _LIBRARIES if n in sys.modules]
-        harness = [(str(s.get("__name__")), s) for s in harness_spaces(checks)]
-        classes: dict[int, type] = {id(c): c for c in (Tensor, torch._C.TensorBase, nn.Parameter)}
-        for _, space in harness:
-            for value in space.values():
-                if isinstance(value, type) and str(value.__module__).startswith("common"):
-                    classes[id(value)] = value
-        freeze(list(classes.values()))
-        for each in (nn.Module, nn.Linear, nn.Embedding, nn.LayerNorm, nn.Dropout, nn.ModuleList):
-            classes[id(each)] = each
-        kinds = [(c.__qualname__, c.__dict__) for c in classes.values()]
-        near = [m for m in modules if m[0] == "builtins"] + harness + kinds
-        self._near = [self._note(name, space) for name, space in near]
-        self._far = [self._note(name, space) for name, space in modules]
-        self._builtins, self._count = builtins.__dict__, len(builtins.__dict__)
-        self._functions = [
-            (f, id(f.__code__), id(f.__defaults__))
-            for _, space in [*modules, *near]
-            for f in space.values()
-            if type(f) is FunctionType
-        ]
-        self._subclasses = {id(c) for c in _below(Tensor)}
-        self._modes = torch._C._len_torch_function_stack
-        self._mode_at = torch._C._get_function_stack_at
-        self._dispatch = torch._C._len_torch_dispatch_stack
-        self._own_mode = elsewhere._Mode
-        self._tools = (map, id, tuple, zip, type)
-
-    @staticmethod
-    def _note(name: str, space: Any) -> tuple[str, Any, tuple[str, ...], tuple[int, ...]]:
-        names = tuple(n for n, v in space.items() if isinstance(v, _FIXED) and n != "_dynamo")
-        return name, space, names, tuple(id(space[n]) for n in names)
-
-    def _changed(self, noted: list[Any]) -> str:
-        map_, id_, tuple_, zip_, _ = self._tools
-        for name, space, names, ids in noted:
-            if tuple_(map_(id_, map_(space.get, names))) != ids:
-                for each, before in zip_(names, ids):
-                    if id_(space.get(each)) != before:
-                        return f"{name}.{each} was replaced"
-        return ""
-
-    def quick(self) -> str:
-        """What a single comparison leans on: empty if all is as it was."""
-        if self._builtins.__len__() != self._count:
-            return "builtins were added to"
-        for i in range(self._modes()):
-            if self._tools[4](self._mode_at(i)) is not self._own_mode:
-                return "a torch function mode was left switched on"
-        if self._dispatch():
-            return "a torch dispatch mode was left switched on"
-        return self._changed(self._near)
-
-    def full(self) -> str:
-        """All that was noted."""
-        if found := self.quick() or self._changed(self._far):
-            return found
-        _, id_, *_ = self._tools
-        for function, code, defaults in self._functions:
-            if id_(function.__code__) != code or id_(function.__defaults__) != defaults:
-                return f"{function.__qualname__} was rewritten"
-        for kind in _below(Tensor):
-            if id_(kind) not in self._subclasses and not _library(kind):
-                return f"a subclass of Tensor was made: {kind.__name__}"
-        return ""
-
-
-def _library(kind: type) -> bool:
-    module = sys.modules.get(kind.__module__)
-    return kind.__module__.startswith("torch.") and getattr(module, kind.__name__, None) is kind
-
-
-def _below(kind: type) -> Iterator[type]:
-    for each in type.__subclasses__(kind):
-        yield each
-        yield from _below(each)
-
-
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
-_EQ = object.__eq__
-
-
-def suspicious(value: Any, depth: int = 0) -> str:
-    """Why this value could pass for another one; empty for plain data and plain tensors."""
-    kind = type(value)
-    if kind in _PLAIN or depth > 6:
-        return ""
-    if isinstance(value, Tensor):
-        if kind is not Tensor and kind is not nn.Parameter:
-            return f"a tensor of a class of its own, {kind.__name__}"
-        extra = [n for n in value.__dict__ if n != elsewhere._MARK]
-        if any(callable(value.__dict__[n]) for n in extra):
-            return f"a tensor with methods of its own: {extra[0]}"
-        return ""
-    if kind in (tuple, list, set, frozenset):
-        return next(filter(None, (suspicious(v, depth + 1) for v in value)), "")
-    if kind is dict:
-        pairs = [*value.keys(), *value.values()]
-        return next(filter(None, (suspicious(v, depth + 1) for v in pairs)), "")
-    compares = kind.__eq__
-    if compares is _EQ or not isinstance(compares, FunctionType):
-        if isinstance(value, bool | int | float | str | bytes) and compares not in (
-            int.__eq__, float.__eq__, str.__eq__, bytes.__eq__,
-        ):  # fmt: skip
-            return f"{kind.__name__}, which compares in a way of its own"
-        return ""
-    if compares.__code__.co_filename.startswith("<solution_") or kind.__module__.startswith("solution_"):
-        generated = compares.__code__.co_filename == "<string>" and hasattr(kind, "__dataclass_fields__")
-        return "" if generated else f"{kind.__name__}, which compares in a way of its own"
-    return ""
-
-
-def guarded(checks: tuple[Check, ...], tell: Callable[[str], None]) -> Watch:
-    """Let every assertion look, right before it compares, whether all is as it was.
-
-    Args:
-        tell: is given what is not; the check has then not passed, whatever it goes on to find.
-    """
-    observe, assert_tensor = trace.observe, asserts.assert_tensor
-    watching: list[Watch] = []
-
-    def quick() -> str:
-        return watching[0].quick()
-
-    def guarded_observe(what: str, value: Any) -> None:
-        if found := quick() or suspicious(value):
-            tell(found)
-        observe(what, value)
-
-    def guarded_assert_tensor(actual: Any, what: str) -> Tensor:
-        if found := quick() or suspicious(actual):
-            tell(found)
-        return assert_tensor(actual, what)
-
-    put = {id(observe): guarded_observe, id(assert_tensor): guarded_assert_tensor}
-    for space in harness_spaces(checks):
-        for name, value in list(space.items()):
-            if id(value) in put and name != "__wrapped__":
-                space[name] = put[id(value)]
-    watching.append(Watch(checks))
-    return watching[0]

@@ -109,7 +109,10 @@ def lower() -> None:
 def libraries() -> list[Path]:
     """A file of Python's own library and one of torch's, for `can_lower`."""
     paths = sysconfig.get_paths()
-    return [Path(paths["stdlib"]) / "json" / "tool.py", Path(paths["purelib"]) / "torch" / "version.py"]
+    return [
+        Path(paths["stdlib"]) / "json" / "tool.py",
+        Path(paths["purelib"]) / "torch" / "version.py",
+    ]
 
 
 def bubblewrap() -> tuple[str, str]:
@@ -119,7 +122,18 @@ def bubblewrap() -> tuple[str, str]:
     path = shutil.which("bwrap")
     if not path:
         return "", "bubblewrap (bwrap) is not installed"
-    trial = [path, *_namespaces(), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+    trial = [
+        path,
+        *_namespaces(),
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "true",
+    ]
     try:
         done = subprocess.run(trial, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -156,10 +170,12 @@ def sandboxed(path: str, command: list[str], copies: Path) -> list[str]:
         elif os.path.exists(each):
             view += ["--ro-bind", each, each]
     view += ["--perms", "1777", "--size", str(512 << 20), "--tmpfs", "/tmp"]
-    for folder in dict.fromkeys(map(_real, (sys.base_prefix, sys.prefix))):
+    folders = dict.fromkeys(_real(p) for p in (sys.base_prefix, sys.prefix, *_outside()))
+    above = {parent for each in (*folders, str(ROOT / "common")) for parent in Path(each).parents}
+    for parent in sorted(map(str, above - {Path("/"), Path("/tmp"), Path("/usr")})):
+        view += ["--perms", "0755", "--dir", parent]
+    for folder in folders:
         view += ["--ro-bind", folder, folder]
-    for each in _outside():
-        view += ["--ro-bind", each, each]
     view += ["--ro-bind", str(ROOT / "common"), str(ROOT / "common")]
     for name in ("conftest.py", "pyproject.toml"):
         if (ROOT / name).is_file():
@@ -174,8 +190,7 @@ def _real(folder: str) -> str:
 
 
 def _outside() -> list[str]:
-    """Folders that hold libraries but lie outside of Python's own: a link's target, a user's site."""
+    """The folder of the interpreter itself, where links lead out of the environment to it."""
+    folder = os.path.dirname(os.path.realpath(sys.executable))
     inside = tuple(f"{_real(p)}/" for p in (sys.base_prefix, sys.prefix, "/usr"))
-    found = [os.path.realpath(sys.executable), *filter(None, sys.path)]
-    folders = [str(Path(p).absolute()) for p in found if os.path.exists(p)]
-    return [p for p in dict.fromkeys(folders) if not (p + "/").startswith((*inside, f"{ROOT}/")) and p != str(ROOT)]
+    return [] if (folder + "/").startswith(inside) else [folder]

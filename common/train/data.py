@@ -76,14 +76,16 @@ def load(settings: Settings, parts: Parts, *, rank: int = 0, ranks: int = 1) -> 
             strict=True,
         )
     )
-    windows = {name: _windows(name, part, settings, parts) for name, part in texts.items()}
+    # Training windows may overlap; validation counts every token once.
+    strides = {"training": settings.windows_stride, "validation": settings.context}
+    windows = {name: _windows(name, texts[name], strides[name], settings, parts) for name in texts}
     train, val = windows.values()
     if len(train) < ranks:
         raise CourseError(f"{len(train)} windows cannot be shared among {ranks} processes")
     return Data(train, val, settings.batch_size, settings.seed, rank, ranks)
 
 
-def _windows(name: str, text: str, settings: Settings, parts: Parts) -> Tensor:
+def _windows(name: str, text: str, stride: int, settings: Settings, parts: Parts) -> Tensor:
     ids = parts(14, "text_to_token_ids")(text, gpt2_tokenizer(), add_batch_dim=False)
     most = len(ids) - 1
     if most < settings.context:
@@ -92,5 +94,5 @@ def _windows(name: str, text: str, settings: Settings, parts: Parts) -> Tensor:
             f"the {name} part of {settings.text} has {len(ids):,} tokens, and one window of context "
             f"{settings.context} needs {settings.context + 1:,}: {way_out}"
         )
-    dataset = parts(14, "SlidingWindowDataset")(ids, settings.context, settings.windows_stride)
+    dataset = parts(14, "SlidingWindowDataset")(ids, settings.context, stride)
     return torch.stack([torch.stack(tuple(dataset[i])) for i in range(len(dataset))])
