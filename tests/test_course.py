@@ -244,7 +244,8 @@ STAIRS = [
     {"checks", "mistakes", "report", "__init__"},
     {"diagnosis", "collecting"},
     {"verdict"},
-    {"choice", "warm", "grading"},
+    {"fast"},
+    {"choice", "warm", "grading", "train"},
     {"plugin"},
 ]
 
@@ -293,7 +294,7 @@ def test_every_function_of_the_harness_has_a_docstring_that_says_something():
     for path in sorted((ROOT / "common").rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith(
-                ("_", "add_", "pytest_")
+                ("_", "add_", "pytest_", "test_")
             ):
                 doc = ast.get_docstring(node)
                 short = inspect.cleandoc(ast.unparse(node)).count("\n") <= 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -50,7 +50,7 @@ class World:
 
 
 @contextlib.contextmanager
-def world() -> Iterator[World]:
+def world() -> Generator[World]:
     """The processes that torchrun started, joined for the block; a single one without it."""
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,7 +219,7 @@ class Trainer:
         self.model.load_state_dict(from_pretrained(source).state_dict())
 
     @contextlib.contextmanager
-    def _stop_on_interrupt(self) -> Iterator[None]:
+    def _stop_on_interrupt(self) -> Generator[None]:
         def stop(*_: object) -> None:
             if self.stopped:  # the second time: at once, with the last checkpoint
                 raise KeyboardInterrupt
@@ -279,7 +279,7 @@ def _own_config(config: GPT2Config, parts: Parts) -> Any:
 
 
 @contextlib.contextmanager
-def _same_randomness() -> Iterator[None]:
+def _same_randomness() -> Generator[None]:
     """Whatever is drawn in the block leaves the states of the generators as they were."""
     state = torch.get_rng_state()
     cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None

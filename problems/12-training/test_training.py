@@ -136,6 +136,8 @@ from common.testing.training import (  # noqa: E402, F401, I001
     test_the_model_is_causal,
     test_the_same_seed_gives_the_same_losses,
     test_another_seed_gives_other_losses,
+)
+from common.testing.learning import (  # noqa: E402, F401
     test_the_first_loss_is_no_better_than_a_blind_guess,
     test_the_losses_are_taken_before_each_update,
     test_training_moves_the_weights,
@@ -147,6 +149,8 @@ from common.testing.training import (  # noqa: E402, F401, I001
     test_gradients_of_earlier_steps_are_cleared,
     test_the_batch_size_is_used,
     test_the_learning_rate_is_used,
+)
+from common.testing.training import (  # noqa: E402, F401
     test_sizes_below_one_are_refused,
     test_a_width_that_the_heads_do_not_divide_is_refused,
     test_the_defaults_are_those_of_the_contract,
