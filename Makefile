@@ -11,8 +11,9 @@ learn: .venv/bin/gpt2
 	@$(RUN) gpt2
 	@$(RUN) gpt2 check || true
 
+# Two processes share the tests, each computing with one thread.
 test: uv
-	$(DEV) pytest tests -q
+	OMP_NUM_THREADS=1 $(DEV) pytest tests -q -n 2 --dist worksteal
 	$(DEV) pytest --reference
 
 # The course checks itself: skeletons, references, READMEs, mistakes, right answers.

@@ -25,6 +25,8 @@ from common.train.plot import chart, save_plot
 TINY = ("--n-embd", "24", "--n-layer", "2", "--n-head", "3", "--n-positions", "32")
 QUICK = (
     *TINY,
+    "--stride",
+    "32",
     "--batch-size",
     "16",
     "--eval-batches",
@@ -229,6 +231,7 @@ def test_two_processes_learn_as_one_with_the_doubled_batch(gpt2, checkout: Path)
         "--accumulate",
         "2",
     )
+    same = (*same, "--stride", "32")
     gpt2("train", *same, "--batch-size", "16", "--out", "checkpoints/one")
     done = run_together(checkout, 2, *same, "--batch-size", "8", "--out", "checkpoints/two")
     assert done.returncode == 0, done.stderr

@@ -59,7 +59,11 @@ class Trainer:
         groups = self.parts(16, "optimizer_groups")(self.model, self.settings.weight_decay)
         fused = self.device.type in ("cpu", "cuda")
         self.optimizer = torch.optim.AdamW(
-            groups, lr=self.settings.lr, betas=(0.9, self.settings.beta2), fused=fused
+            groups,
+            lr=self.settings.lr,
+            betas=(0.9, self.settings.beta2),
+            eps=self.settings.adam_eps,
+            fused=fused,
         )
         torch.manual_seed(
             self.settings.seed + 1 + self.world.rank

@@ -23,7 +23,7 @@ class Settings:
     """How to train. Steps are updates; rates are per update.
 
     Args:
-        stride: tokens between the starts of two windows; 0 means the context.
+        stride: tokens between the starts of two training windows; 0 means a quarter of the context.
         eval_every: steps between two looks at both losses. eval_batches: at most so many for each.
         accumulate: batches whose gradients make one update.
         schedule: "cosine", with warm-up, or "constant". init: "gpt2", or "torch" for PyTorch's own.
@@ -35,7 +35,7 @@ class Settings:
     train_fraction: float = 0.9
     context: int = 128
     stride: int = 0
-    batch_size: int = 8
+    batch_size: int = 4
     accumulate: int = 1
     epochs: int = 10
     lr: float = 1e-3
@@ -43,11 +43,12 @@ class Settings:
     warmup: int = 20
     weight_decay: float = 0.1
     beta2: float = 0.95
+    adam_eps: float = 1e-8
     grad_clip: float = 1.0
     schedule: str = "cosine"
     init: str = "gpt2"
     untied: bool = False
-    eval_every: int = 10
+    eval_every: int = 20
     eval_batches: int = 8
     prompt: str = "Every effort moves you"
     sample_tokens: int = 40
@@ -71,7 +72,7 @@ class Settings:
 
     @property
     def windows_stride(self) -> int:
-        return self.stride or self.context
+        return self.stride or max(self.context // 4, 1)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
