@@ -35,9 +35,9 @@ PLAIN = [
     "--batch-size", "2", "--stride", "256", "--epochs", "10", "--eval-every", "9",
 ]  # fmt: skip
 OURS = [
-    "--n-positions", "256", "--n-embd", "192", "--n-layer", "2", "--n-head", "4", "--dropout", "0.1",
-    "--lr", "2e-3", "--min-lr", "2e-4", "--warmup", "20", "--weight-decay", "0.1", "--adam-eps", "1e-5",
-    "--batch-size", "1", "--stride", "256", "--epochs", "12", "--eval-every", "9",
+    "--n-positions", "256", "--n-embd", "768", "--n-layer", "2", "--n-head", "12", "--dropout", "0.1",
+    "--init", "torch", "--untied", "--lr", "4e-4", "--min-lr", "4e-5", "--warmup", "5",
+    "--batch-size", "2", "--stride", "256", "--epochs", "7", "--eval-every", "9", "--fast",
 ]  # fmt: skip
 
 
