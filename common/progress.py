@@ -26,13 +26,13 @@ class State(StrEnum):
     PASSES = "passes"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write so that a reader, or a crash at any moment, finds the old text or the new one, whole."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write so that a reader, or a crash at any moment, finds the old content or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

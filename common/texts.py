@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
-import tempfile
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import CourseError, UsageError
+from common.progress import write_atomically
 
 _CHUNK = 1 << 14
 _TIMEOUT = 20.0  # seconds without a byte
@@ -102,7 +103,8 @@ def _named(text: NamedText, *, progress: bool) -> bytes:
             f"what came from {text.url} is not {text.file} as it should be: SHA-256 {_digest(data)[:16]}..., "
             f"not {text.sha256[:16]}...; fetch it by hand and put it at {kept}"
         )
-    _keep(kept, data)
+    with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to fail
+        write_atomically(kept, data)
     return data
 
 
@@ -122,22 +124,6 @@ def fetch(url: str, on_progress: Callable[[int, int], None]) -> bytes:
     if total and done != total:
         raise OSError(f"the connection ended after {done:,} of {total:,} bytes")
     return b"".join(parts)
-
-
-def _keep(path: Path, data: bytes) -> None:
-    """Write atomically; a cache that cannot be written is no reason to fail."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _bar(name: str) -> Callable[[int, int], None]:

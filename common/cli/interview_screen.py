@@ -14,7 +14,7 @@ from common.attempts import Attempt
 from common.catalogue import SOLUTIONS, Problem, shown
 from common.cli import learn
 from common.cli.markdown import plain
-from common.cli.saves import Saves
+from common.cli.saves import Saves, content
 from common.cli.terminal import Terminal
 from common.errors import CourseError
 from common.progress import write_atomically
@@ -34,7 +34,7 @@ class Interview:
         self.warm = Warm()
         self.warm.prepare(problem)
         self.saves = Saves([attempt.folder])
-        self.seen = _content(attempt.file)
+        self.seen = content(attempt.file)
         self.expected = 0
         self.ending = ""  # why the hidden tests run
         self.judged: list[str] = []
@@ -78,10 +78,10 @@ class Interview:
 
     def _look(self) -> None:
         """The file was saved: try the examples, and nothing else."""
-        content = _content(self.attempt.file)
-        if content == self.seen and self.expected:
+        now = content(self.attempt.file)
+        if now == self.seen and self.expected:
             return
-        self.seen = content
+        self.seen = now
         self.expected = self.warm.check(self.problem, LIMIT, self.attempt.file, examples=True)
 
     def _end(self, how: str) -> None:
@@ -283,10 +283,3 @@ def _label(problem: Problem) -> str:
 
 def _approach(problem: Problem) -> Path:
     return SOLUTIONS / problem.name / "APPROACH.md"
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""

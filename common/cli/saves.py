@@ -52,3 +52,11 @@ class Saves:
     def close(self) -> None:
         self.stop.set()
         self.thread.join(timeout=2)
+
+
+def content(path: Path) -> bytes:
+    """What the file holds now; nothing where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -6,7 +6,7 @@ import argparse
 import os
 import shutil
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,21 +183,15 @@ def checkpoint_config(folder: Path) -> GPT2Config:
 
 
 def _config(args: argparse.Namespace, device: torch.device) -> GPT2Config:
-    shape: dict[str, Any] = dict(
-        PRESETS[args.size or ("small" if device.type == "cuda" else "story")]
-    )
+    size = args.size or ("small" if device.type == "cuda" else "story")
+    base = PRESETS[size]
     if args.source:
         local = Path(args.source).expanduser()
         if (local / "config.json").is_file():
-            shape = {name: getattr(checkpoint_config(local), name) for name in _CONFIG_FLAGS}
-        elif args.size is None:
-            shape = dict(
-                PRESETS[
-                    {"gpt2-medium": "medium", "gpt2-large": "large", "gpt2-xl": "xl"}.get(
-                        args.source, "small"
-                    )
-                ]
-            )
+            base = checkpoint_config(local)
+        elif args.size is None:  # a name on the hub: gpt2, gpt2-medium, ...
+            base = PRESETS.get(args.source.removeprefix("gpt2-"), PRESETS["small"])
+    shape: dict[str, Any] = asdict(base)
     if args.dropout is not None:
         shape |= dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), args.dropout)
     shape |= {name: value for name in _CONFIG_FLAGS if (value := getattr(args, name)) is not None}

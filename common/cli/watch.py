@@ -12,7 +12,7 @@ from common import progress
 from common.catalogue import ROOT, Problem, find, problems, shown
 from common.cli import learn
 from common.cli.markdown import plain
-from common.cli.saves import Saves
+from common.cli.saves import Saves, content
 from common.cli.terminal import Terminal
 from common.progress import State
 from common.results import Outcome, Status
@@ -72,7 +72,7 @@ class Watch:
     def open(self, problem: Problem) -> None:
         """Go to a problem and check it."""
         self.problem = problem
-        self.seen = {path: _content(path) for path in self._files()}
+        self.seen = {path: content(path) for path in self._files()}
         self.passes = False
         self.warm.prepare(problem)
         self.check()
@@ -119,7 +119,7 @@ class Watch:
             self.warm.prepare(self.problem)
             self.check()
             return
-        now = {path: _content(path) for path in self._files()}
+        now = {path: content(path) for path in self._files()}
         if now != self.seen:
             self.seen = now
             self.problem.__dict__.pop("readme_text", None)
@@ -294,10 +294,3 @@ def _padded(number: str) -> str:
         if digits.isdigit()
         else number
     )
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""

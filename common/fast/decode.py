@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from common.fast.walk import last_norm, through_blocks
+
 Choose = Callable[[Tensor], Tensor]  # logits (B, V) -> the next ids (B, 1)
 
 
@@ -31,8 +33,7 @@ class Decoder:
         self.model, self.limit = model, limit
         self.length = 0
         config, weight = model.config, model.wte.weight
-        self.heads, self.eps = config.n_head, config.layer_norm_epsilon
-        self.shape = (config.n_layer, 2, self.heads, limit, config.n_embd // self.heads)
+        self.shape = (config.n_layer, 2, config.n_head, limit, config.n_embd // config.n_head)
         self.options = {"dtype": weight.dtype, "device": weight.device}
         self.past = torch.empty(0)
 
@@ -45,24 +46,18 @@ class Decoder:
             self.past = torch.empty(layers, two, B, *rest, **self.options)
         model = self.model
         x = F.embedding(ids, model.wte.weight) + model.wpe.weight[begin:end]
-        for block, (keys, values) in zip(model.h, self.past, strict=True):
-            attn, mlp = block.attn, block.mlp
-            y = F.layer_norm(x, x.shape[-1:], block.ln_1.weight, block.ln_1.bias, self.eps)
-            qkv = F.linear(y, attn.c_attn.weight, attn.c_attn.bias)
-            q, k, v = qkv.view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = self.past[layer]
             keys[:, :, begin:end], values[:, :, begin:end] = k, v
             # A single new token sees all that is held; several at once only when nothing is held yet.
-            y = F.scaled_dot_product_attention(
+            return F.scaled_dot_product_attention(
                 q, keys[:, :, :end], values[:, :, :end], is_causal=T > 1
             )
-            y = y.transpose(1, 2).reshape(B, T, -1)
-            x = x + F.linear(y, attn.c_proj.weight, attn.c_proj.bias)
-            y = F.layer_norm(x, x.shape[-1:], block.ln_2.weight, block.ln_2.bias, self.eps)
-            y = F.gelu(F.linear(y, mlp.c_fc.weight, mlp.c_fc.bias), approximate="tanh")
-            x = x + F.linear(y, mlp.c_proj.weight, mlp.c_proj.bias)
+
+        x = through_blocks(model, x, attend)
         self.length = end
-        x = F.layer_norm(x[:, -1], x.shape[-1:], model.ln_f.weight, model.ln_f.bias, self.eps)
-        return F.linear(x, model.lm_head.weight)
+        return F.linear(last_norm(model, x[:, -1]), model.lm_head.weight)
 
 
 @torch.inference_mode()

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from common.fast.walk import last_norm, through_blocks
+
 PIECES = {"cpu": 512, "cuda": 4096}  # rows of logits that are alive at a time
 LANES = 64  # matrix kernels like sizes that are multiples of this
 
@@ -82,25 +84,16 @@ def hidden_states(model: Any, ids: Tensor) -> Tensor:
 
     Source: GPT-2's forward pass by the contract's names, with torch's fused attention.
     """
-    config = model.config
-    B, T = ids.shape
-    heads, train, eps = config.n_head, model.training, config.layer_norm_epsilon
-    x = F.embedding(ids, model.wte.weight) + model.wpe.weight[:T]
+    config, train = model.config, model.training
+    x = F.embedding(ids, model.wte.weight) + model.wpe.weight[: ids.size(1)]
     x = F.dropout(x, config.embd_pdrop, train)
-    for block in model.h:
-        attn, mlp = block.attn, block.mlp
-        y = F.layer_norm(x, x.shape[-1:], block.ln_1.weight, block.ln_1.bias, eps)
-        qkv = F.linear(y, attn.c_attn.weight, attn.c_attn.bias).view(B, T, 3, heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        rate = config.attn_pdrop if train else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True)
-        y = F.linear(y.transpose(1, 2).reshape(B, T, -1), attn.c_proj.weight, attn.c_proj.bias)
-        x = x + F.dropout(y, config.resid_pdrop, train)
-        y = F.layer_norm(x, x.shape[-1:], block.ln_2.weight, block.ln_2.bias, eps)
-        y = F.gelu(F.linear(y, mlp.c_fc.weight, mlp.c_fc.bias), approximate="tanh")
-        y = F.linear(y, mlp.c_proj.weight, mlp.c_proj.bias)
-        x = x + F.dropout(y, config.resid_pdrop, train)
-    return F.layer_norm(x, x.shape[-1:], model.ln_f.weight, model.ln_f.bias, eps)
+    rate = config.attn_pdrop if train else 0.0
+
+    def attend(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True)
+
+    x = through_blocks(model, x, attend, drop=config.resid_pdrop if train else 0.0)
+    return last_norm(model, x)
 
 
 def fast_loss(model: Any, ids: Tensor, targets: Tensor) -> Tensor:

@@ -40,17 +40,15 @@ class State:
     seconds: float = 0.0
 
 
-def to_published(model: nn.Module) -> dict[str, Tensor]:
+def to_published(model: Any) -> dict[str, Tensor]:
     """The weights under the published names and in the published layout; a tied head is left out."""
+    tied = model.lm_head.weight is model.wte.weight
     out = {}
     for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight" and tensor is model.state_dict(keep_vars=True)["wte.weight"]:
+        if name == "lm_head.weight" and tied:
             continue
-        out[f"transformer.{name}" if name != "lm_head.weight" else name] = (
-            tensor.detach().t() if name.endswith(CONV1D) else tensor.detach()
-        ).contiguous()
-    if torch.equal(out.get("lm_head.weight", torch.empty(0)), out["transformer.wte.weight"]):
-        del out["lm_head.weight"]
+        published = name if name == "lm_head.weight" else f"transformer.{name}"
+        out[published] = (tensor.t() if name.endswith(CONV1D) else tensor).contiguous()
     return out
 
 

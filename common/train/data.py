@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -53,13 +52,6 @@ class Data:
     def looked_at(self, windows: Tensor, batches: int) -> list[Batch]:
         """The first batches of some windows, in their order: what an evaluation looks at."""
         return [(part[:, 0], part[:, 1]) for part in windows.split(self.batch_size)[:batches]]
-
-    def __iter__(self) -> Iterator[Batch]:
-        """One epoch's batches, without end."""
-        number = 0
-        while True:
-            yield self.batch(number)
-            number += 1
 
 
 def load(settings: Settings, parts: Parts, *, rank: int = 0, ranks: int = 1) -> Data:

@@ -33,7 +33,6 @@ class Listener:
 
     step: Callable[[int, float, float], None] = lambda step, loss, rate: None
     record: Callable[[Record, str], None] = lambda record, sample: None
-    saved: Callable[[Path], None] = lambda folder: None
     note: Callable[[str], None] = lambda text: None
 
 
@@ -202,10 +201,9 @@ class Trainer:
     def _save(self, *, best: bool) -> None:
         if self.world.leads:
             checkpoint.write_history(self.run, self.history)
-            folder = checkpoint.save(
+            checkpoint.save(
                 self.run, self.model, self.config, self.optimizer, self.state, best=best
             )
-            self.listener.saved(folder)
 
     def _sample(self) -> str:
         if not self.settings.sample_tokens:

@@ -10,11 +10,11 @@ from common.config import GPT2Config
 from common.errors import UsageError
 
 PRESETS = {
-    "story": {"n_positions": 128, "n_embd": 192, "n_layer": 4, "n_head": 6},
-    "small": {},
-    "medium": {"n_layer": 24, "n_embd": 1024, "n_head": 16},
-    "large": {"n_layer": 36, "n_embd": 1280, "n_head": 20},
-    "xl": {"n_layer": 48, "n_embd": 1600, "n_head": 25},
+    "story": GPT2Config(n_positions=128, n_embd=192, n_layer=4, n_head=6),
+    "small": GPT2Config.gpt2_small(),
+    "medium": GPT2Config.gpt2_medium(),
+    "large": GPT2Config.gpt2_large(),
+    "xl": GPT2Config.gpt2_xl(),
 }
 
 
