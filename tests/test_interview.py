@@ -32,6 +32,15 @@ def working_file(checkout: Path, problem=BPE) -> Path:
     raise AssertionError("no attempt has begun")
 
 
+def test_a_save_before_the_first_screen_is_not_missed(screen, checkout: Path):
+    terminal = screen("interview", "6", "--minutes", "10")
+    file = working_file(checkout)
+    while file.read_bytes() != BPE.skeleton.read_bytes():
+        time.sleep(0.001)
+    file.write_text("import os\nos._exit(3)\n")
+    terminal.shows("Your code ended Python itself (exit code 3)")
+
+
 def record(file: Path) -> dict:
     return json.loads((file.parent / "attempt.json").read_text())
 

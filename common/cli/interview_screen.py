@@ -33,8 +33,8 @@ class Interview:
         self.terminal, self.problem, self.attempt = terminal, problem, attempt
         self.warm = Warm()
         self.warm.prepare(problem)
+        self.seen = content(problem.skeleton if fresh else attempt.file)
         self.saves = Saves([attempt.folder])
-        self.seen = content(attempt.file)
         self.expected = 0
         self.ending = ""  # why the hidden tests run
         self.judged: list[str] = []
@@ -44,7 +44,7 @@ class Interview:
         self._show_task()
         if not fresh:
             self.saved = ["Welcome back: the clock went on while you were away.", *self.saved]
-            self._look()
+            self._look(saved=True)
 
     def loop(self) -> None:
         """Wait for keys, saves, answers and the clock, until it is over."""
@@ -57,9 +57,9 @@ class Interview:
                 self.draw()
                 events = [key.fileobj for key, _ in ready.select(self._until_next_second())]
                 if self.saves in events:
-                    self.saves.take()
+                    saved = bool(self.saves.take())
                     if self.attempt.runs and not self.ending:
-                        self._look()
+                        self._look(saved=saved)
                 if self.warm in events:
                     try:
                         for message in self.warm.read():
@@ -76,10 +76,10 @@ class Interview:
 
     # --- what happens
 
-    def _look(self) -> None:
-        """The file was saved: try the examples, and nothing else."""
+    def _look(self, *, saved: bool) -> None:
+        """Try the examples, and nothing else, if the file is another one or was saved for the first time."""
         now = content(self.attempt.file)
-        if now == self.seen and self.expected:
+        if now == self.seen and (self.expected or not saved):
             return
         self.seen = now
         self.expected = self.warm.check(self.problem, LIMIT, self.attempt.file, examples=True)

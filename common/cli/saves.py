@@ -11,7 +11,11 @@ from watchfiles import watch
 
 
 class Saves:
-    """Watches folders in a thread. `fileno()` is readable when something changed in them."""
+    """Watches folders in a thread. `fileno()` is readable when something changed in them.
+
+    It is readable once, too, when watching has begun: what was saved while it was being set up brings no
+    event, so the caller then compares contents.
+    """
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self.folders = [folder for folder in folders if folder.is_dir()]
@@ -32,9 +36,9 @@ class Saves:
             rust_timeout=500,
             yield_on_timeout=True,
         )
-        for batch in events:
+        for number, batch in enumerate(events):
             paths = {Path(name) for _, name in batch if "__pycache__" not in name}
-            if paths:
+            if paths or number == 0:
                 with self.lock:
                     self.changed |= paths
                 os.write(self.writer, b".")
@@ -43,7 +47,7 @@ class Saves:
         return self.reader
 
     def take(self) -> set[Path]:
-        """The paths that changed since the last call."""
+        """The paths that changed since the last call; none when watching has just begun."""
         os.read(self.reader, 1024)
         with self.lock:
             changed, self.changed = self.changed, set()

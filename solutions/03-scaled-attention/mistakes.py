@@ -222,8 +222,10 @@ MISTAKES = [
     ),
     Mistake(
         name="the mask comes after the softmax",
-        find="    if mask is not None:\n        scores = scores.masked_fill(~mask, -torch.inf)\n" + _WEIGHTS,
-        put=_WEIGHTS + "    if mask is not None:\n        weights = weights.masked_fill(~mask, 0.0)\n",
+        find="    if mask is not None:\n        scores = scores.masked_fill(~mask, -torch.inf)\n"
+        + _WEIGHTS,
+        put=_WEIGHTS
+        + "    if mask is not None:\n        weights = weights.masked_fill(~mask, 0.0)\n",
         says="You zero weights after the softmax, when the closed keys have taken their share: the rows do not sum to 1 any more. Mask the scores, before it.",
     ),
     Mistake(

@@ -167,7 +167,8 @@ MISTAKES = [
     Mistake(
         name="a causal mask",
         find=_WEIGHTS,
-        put="scores = scores.masked_fill(torch.ones_like(scores).triu(1) > 0, -torch.inf)\n        " + _WEIGHTS,
+        put="scores = scores.masked_fill(torch.ones_like(scores).triu(1) > 0, -torch.inf)\n        "
+        + _WEIGHTS,
         says="Your attention hides later tokens. The causal mask comes in problem 05; here every token sees every token.",
     ),
     Mistake(
@@ -217,7 +218,12 @@ MISTAKES = [
         name="the two dropout rates are swapped",
         find="self.attn_dropout = nn.Dropout(config.attn_pdrop)",
         put="self.attn_dropout = nn.Dropout(config.resid_pdrop)",
-        also=(("self.resid_dropout = nn.Dropout(config.resid_pdrop)", "self.resid_dropout = nn.Dropout(config.attn_pdrop)"),),
+        also=(
+            (
+                "self.resid_dropout = nn.Dropout(config.resid_pdrop)",
+                "self.resid_dropout = nn.Dropout(config.attn_pdrop)",
+            ),
+        ),
         says="attn_pdrop and resid_pdrop are swapped: attn_dropout has the rate attn_pdrop, resid_dropout the rate resid_pdrop.",
     ),
     Mistake(
@@ -243,7 +249,9 @@ MISTAKES = [
         find=_C_ATTN,
         put="self.q_proj = nn.Linear(config.n_embd, config.n_embd)\n        self.k_proj = nn.Linear(config.n_embd, config.n_embd)\n"
         "        self.v_proj = nn.Linear(config.n_embd, config.n_embd)",
-        also=(("self.c_attn(x).chunk(3, dim=-1)", "(self.q_proj(x), self.k_proj(x), self.v_proj(x))"),),
+        also=(
+            ("self.c_attn(x).chunk(3, dim=-1)", "(self.q_proj(x), self.k_proj(x), self.v_proj(x))"),
+        ),
         says="Query, key and value have a layer each. GPT-2 makes all three at once with c_attn, nn.Linear(C, 3C), and its weights load by that name.",
     ),
     Mistake(

@@ -43,7 +43,14 @@ MISTAKES = [
         name="the mask is a float matrix",
         find=_MASK,
         put="torch.ones(seq_len, seq_len, device=device).tril()",
-        also=((_APPLY, _APPLY.replace("~causal_mask(x.size(1), x.device)", "causal_mask(x.size(1), x.device) == 0")),),
+        also=(
+            (
+                _APPLY,
+                _APPLY.replace(
+                    "~causal_mask(x.size(1), x.device)", "causal_mask(x.size(1), x.device) == 0"
+                ),
+            ),
+        ),
         says="causal_mask returns floats 0.0 and 1.0. It must be of bools, so that ~mask and masked_fill work on it: "
         "pass dtype=torch.bool to torch.ones.",
     ),
@@ -80,7 +87,12 @@ MISTAKES = [
         name="the mask comes after the softmax",
         find=_APPLY,
         put="visible = causal_mask(x.size(1), x.device)",
-        also=((_WEIGHTS, "weights = self.attn_dropout(torch.softmax(scores, dim=-1).masked_fill(~visible, 0.0))"),),
+        also=(
+            (
+                _WEIGHTS,
+                "weights = self.attn_dropout(torch.softmax(scores, dim=-1).masked_fill(~visible, 0.0))",
+            ),
+        ),
         says="The weights of earlier tokens depend on later ones and do not sum to 1: you zero weights after the softmax, when "
         "the future has already taken its share. Set the scores to -inf before the softmax.",
     ),
@@ -216,7 +228,12 @@ MISTAKES = [
         name="the two dropout rates are swapped",
         find="self.attn_dropout = nn.Dropout(config.attn_pdrop)",
         put="self.attn_dropout = nn.Dropout(config.resid_pdrop)",
-        also=(("self.resid_dropout = nn.Dropout(config.resid_pdrop)", "self.resid_dropout = nn.Dropout(config.attn_pdrop)"),),
+        also=(
+            (
+                "self.resid_dropout = nn.Dropout(config.resid_pdrop)",
+                "self.resid_dropout = nn.Dropout(config.attn_pdrop)",
+            ),
+        ),
         says="attn_pdrop and resid_pdrop are swapped: attn_dropout has the rate attn_pdrop, resid_dropout the rate resid_pdrop.",
     ),
     Mistake(
@@ -239,7 +256,12 @@ MISTAKES = [
         find="        self.resid_dropout = nn.Dropout(config.resid_pdrop)\n",
         put="        self.resid_dropout = nn.Dropout(config.resid_pdrop)\n"
         "        self.visible = causal_mask(config.n_positions)\n",
-        also=((_APPLY, "scores = scores.masked_fill(~self.visible[: x.size(1), : x.size(1)], -torch.inf)"),),
+        also=(
+            (
+                _APPLY,
+                "scores = scores.masked_fill(~self.visible[: x.size(1), : x.size(1)], -torch.inf)",
+            ),
+        ),
         says="The mask is a plain attribute, so model.to(device) leaves it behind on the CPU. Register it with "
         "register_buffer(..., persistent=False), or make it in forward on x.device.",
     ),
@@ -267,7 +289,10 @@ MISTAKES = [
         find="~causal_mask(x.size(1), x.device)",
         put="~self.mask",
         also=(
-            ("        q, k, v = (", '        if not hasattr(self, "mask"):\n            self.mask = causal_mask(x.size(1), x.device)\n        q, k, v = ('),
+            (
+                "        q, k, v = (",
+                '        if not hasattr(self, "mask"):\n            self.mask = causal_mask(x.size(1), x.device)\n        q, k, v = (',
+            ),
         ),
         says="The mask is made in the first call and kept, so a text of another length does not fit it. Make it in each call, or once for n_positions and cut it: mask[:T, :T].",
     ),

@@ -98,7 +98,12 @@ MISTAKES = [
         name="over the tokens",
         find=_CENTRED,
         put="centred = x - x.mean(dim=-2 if x.ndim > 1 else -1, keepdim=True)",
-        also=((_VARIANCE, "variance = centred.square().mean(dim=-2 if x.ndim > 1 else -1, keepdim=True)"),),
+        also=(
+            (
+                _VARIANCE,
+                "variance = centred.square().mean(dim=-2 if x.ndim > 1 else -1, keepdim=True)",
+            ),
+        ),
         says="Mean and variance run over the tokens of the text (dim=-2) instead of the channels, so each token changes with the others. Use dim=-1.",
     ),
     Mistake(

@@ -45,7 +45,13 @@ MISTAKES = [
         name="n_inner stays None",
         find=_FILL,
         put="pass",
-        also=(('"n_head", "n_inner")', '"n_head")'), ("C, inner = self.n_embd, self.n_inner", "C, inner = self.n_embd, self.n_inner or 4 * self.n_embd")),
+        also=(
+            ('"n_head", "n_inner")', '"n_head")'),
+            (
+                "C, inner = self.n_embd, self.n_inner",
+                "C, inner = self.n_embd, self.n_inner or 4 * self.n_embd",
+            ),
+        ),
         says="n_inner is still None after construction. It has to read 4 * n_embd when it was not given: fill it in in __post_init__ (with object.__setattr__, as the class is frozen).",
     ),
     Mistake(
@@ -118,7 +124,13 @@ MISTAKES = [
         name="types are not checked",
         find=_TYPE,
         put="if False:",
-        also=((_BELOW, "            if isinstance(size, (int, float)) and size < 1:\n"), (_DIVIDES, "        if isinstance(self.n_embd, int) and isinstance(self.n_head, int) and self.n_embd % self.n_head:\n")),
+        also=(
+            (_BELOW, "            if isinstance(size, (int, float)) and size < 1:\n"),
+            (
+                _DIVIDES,
+                "        if isinstance(self.n_embd, int) and isinstance(self.n_head, int) and self.n_embd % self.n_head:\n",
+            ),
+        ),
         says="A size that is no int, such as 2.0 or '12', is accepted. It fails later, far from the mistake: raise TypeError at construction.",
     ),
     Mistake(
@@ -147,15 +159,15 @@ MISTAKES = [
     ),
     Mistake(
         name="a bad pair is printed",
-        find="            raise ValueError(\n                f\"n_embd (",
-        put="            print(\n                f\"n_embd (",
+        find='            raise ValueError(\n                f"n_embd (',
+        put='            print(\n                f"n_embd (',
         says="A width that the heads do not divide is only printed, and construction goes on. Refuse it with a ValueError.",
         same_as="divisibility is not checked",
     ),
     Mistake(
         name="a bad pair is asserted",
-        find="            raise ValueError(\n                f\"n_embd (",
-        put="            raise AssertionError(\n                f\"n_embd (",
+        find='            raise ValueError(\n                f"n_embd (',
+        put='            raise AssertionError(\n                f"n_embd (',
         says="A width that the heads do not divide raises AssertionError. assert is for what cannot happen, and python -O removes it: raise ValueError.",
     ),
     Mistake(

@@ -241,31 +241,41 @@ MISTAKES = [
     Mistake(
         name="a post-norm block",
         find=_BLOCK,
-        put=_block("    def forward(self, x):\n        x = self.ln_1(x + self.attn(x))\n        return self.ln_2(x + self.mlp(x))\n"),
+        put=_block(
+            "    def forward(self, x):\n        x = self.ln_1(x + self.attn(x))\n        return self.ln_2(x + self.mlp(x))\n"
+        ),
         says="Your block is post-norm, as in GPT-1: the norms stand around the sums. GPT-2: x + attn(ln_1(x)), then x + mlp(ln_2(x)).",
     ),
     Mistake(
         name="a block without residuals",
         find=_BLOCK,
-        put=_block("    def forward(self, x):\n        return self.mlp(self.ln_2(self.attn(self.ln_1(x))))\n"),
+        put=_block(
+            "    def forward(self, x):\n        return self.mlp(self.ln_2(self.attn(self.ln_1(x))))\n"
+        ),
         says="Your block does not add its input back: x + attn(ln_1(x)), then x + mlp(ln_2(x)).",
     ),
     Mistake(
         name="a block with one norm for both",
         find=_BLOCK,
-        put=_block("    def forward(self, x):\n        x = x + self.attn(self.ln_1(x))\n        return x + self.mlp(self.ln_1(x))\n"),
+        put=_block(
+            "    def forward(self, x):\n        x = x + self.attn(self.ln_1(x))\n        return x + self.mlp(self.ln_1(x))\n"
+        ),
         says="Your block uses ln_1 before both sublayers: ln_2 is never used. The feed-forward layer reads ln_2(x).",
     ),
     Mistake(
         name="bidirectional blocks",
         find=_BLOCK,
-        put=_block("    def __init__(self, config):\n        super().__init__(config)\n        self.attn = problem(4).MultiHeadAttention(config)\n"),
+        put=_block(
+            "    def __init__(self, config):\n        super().__init__(config)\n        self.attn = problem(4).MultiHeadAttention(config)\n"
+        ),
         says="The blocks' attention sees the future. A language model needs the causal attention of problem 05.",
     ),
     Mistake(
         name="blocks with the exact GELU",
         find=_BLOCK,
-        put=_block("    def forward(self, x):\n        x = x + self.attn(self.ln_1(x))\n        h = nn.functional.gelu(self.mlp.c_fc(self.ln_2(x)))\n        return x + self.mlp.dropout(self.mlp.c_proj(h))\n"),
+        put=_block(
+            "    def forward(self, x):\n        x = x + self.attn(self.ln_1(x))\n        h = nn.functional.gelu(self.mlp.c_fc(self.ln_2(x)))\n        return x + self.mlp.dropout(self.mlp.c_proj(h))\n"
+        ),
         says="The blocks use the exact GELU, PyTorch's default. GPT-2 uses the tanh approximation: approximate='tanh'. Real weights notice.",
     ),
     Mistake(

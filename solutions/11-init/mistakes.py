@@ -111,13 +111,15 @@ MISTAKES = [
     Mistake(
         name="positions start at zero",
         find=_LOOP,
-        put=_LOOP + '        if name.startswith("wpe"):\n            nn.init.zeros_(parameter)\n            continue\n',
+        put=_LOOP
+        + '        if name.startswith("wpe"):\n            nn.init.zeros_(parameter)\n            continue\n',
         says="wpe starts at all zeros. It is a matrix like the others: N(0, initializer_range).",
     ),
     Mistake(
         name="wpe has 0.01",
         find=_LOOP,
-        put=_LOOP + '        if name.startswith("wpe"):\n            nn.init.normal_(parameter, std=std / 2)\n            continue\n',
+        put=_LOOP
+        + '        if name.startswith("wpe"):\n            nn.init.normal_(parameter, std=std / 2)\n            continue\n',
         says="wpe starts with half the deviation. OpenAI's first code did that, but the contract here is initializer_range for every embedding.",
     ),
     Mistake(

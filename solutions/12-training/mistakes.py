@@ -65,7 +65,10 @@ MISTAKES = [
         name="the loss is not reduced",
         find="targets.flatten())",
         put='targets.flatten(), reduction="none")',
-        also=(("loss.backward()", "loss.mean().backward()"), ("losses.append(loss.item())", "losses.append(loss.mean().item())")),
+        also=(
+            ("loss.backward()", "loss.mean().backward()"),
+            ("losses.append(loss.item())", "losses.append(loss.mean().item())"),
+        ),
         says="The loss has one number for each position. It is their mean, a scalar.",
     ),
     Mistake(
@@ -151,7 +154,9 @@ MISTAKES = [
     Mistake(
         name="two steps in one",
         find=_STEP,
-        put=_STEP.replace("        optimizer.step()\n", "        optimizer.step()\n        optimizer.step()\n"),
+        put=_STEP.replace(
+            "        optimizer.step()\n", "        optimizer.step()\n        optimizer.step()\n"
+        ),
         says="The optimizer steps twice for each batch, so weights move twice as far. One update for each step.",
     ),
     Mistake(

@@ -21,7 +21,9 @@ _SPECIAL = 'self.tokens |= {rank: token.encode("utf-8") for token, rank in self.
 _NAMES = "names = sorted(map(regex.escape, self.special), key=len, reverse=True)"
 _NOWHERE = "or '(?!)'"
 _SPLIT = "for part in self.special_pattern.split(text):"
-_IF_SPECIAL = "            if part in self.special:\n                ids.append(self.special[part])\n"
+_IF_SPECIAL = (
+    "            if part in self.special:\n                ids.append(self.special[part])\n"
+)
 _FIND = "for piece in PATTERN.findall(part):"
 _EXTEND = "                    ids.extend(self._encode_piece(piece))\n        return ids\n"
 _JOIN = '            data = b"".join(self.tokens[i] for i in ids)\n'
@@ -96,7 +98,8 @@ MISTAKES = [
     Mistake(
         name="tokens are text",
         find=_RETURN,
-        put=_REPLACE + '    return {token.decode("latin-1"): rank for token, rank in ranks.items()}\n',
+        put=_REPLACE
+        + '    return {token.decode("latin-1"): rank for token, rank in ranks.items()}\n',
         says="The keys of your dict are str. A token may be a part of a character, which no str can hold: keep bytes.",
     ),
     Mistake(
@@ -268,22 +271,37 @@ MISTAKES = [
         name="ties by the order of earlier rounds",
         find=_FRESH,
         put="        counts = Counter({p: 0 for p in counts} if len(ranks) > 256 else {})\n",
-        also=((_EMPTY, "        counts = Counter({p: n for p, n in counts.items() if n})\n" + _EMPTY),),
+        also=(
+            (_EMPTY, "        counts = Counter({p: n for p, n in counts.items() if n})\n" + _EMPTY),
+        ),
         says="Of equally frequent pairs you take the one that was counted first in an earlier round: your table keeps its order from merge to merge. What counts is the first position in the text as it is now.",
     ),
     # --- merging ---
     Mistake(
         name="counts are made once",
         find=_LOOP + _FRESH,
-        put=_FRESH.replace("        counts", "    counts", 1) + "    for parts, times in words:\n        for pair in pairwise(parts):\n            counts[pair] += times\n" + _LOOP,
-        also=(("        for parts, times in words:\n" + _PAIRS, ""), (_RANK, _RANK + "        del counts[pair]\n")),
+        put=_FRESH.replace("        counts", "    counts", 1)
+        + "    for parts, times in words:\n        for pair in pairwise(parts):\n            counts[pair] += times\n"
+        + _LOOP,
+        also=(
+            ("        for parts, times in words:\n" + _PAIRS, ""),
+            (_RANK, _RANK + "        del counts[pair]\n"),
+        ),
         says="All your merges are pairs of single bytes: you count once, at the start. Each merge makes new pairs with its token, so replace it in the text and count again.",
     ),
     Mistake(
         name="the pieces are not replaced",
         find=_RETURN,
-        put=_REPLACE.replace("words = [", "_ = [") + "        if len(ranks) < 257 + len(_) - len(_):\n            break\n    return ranks\n",
-        also=((_EMPTY, _EMPTY + "        counts = Counter({p: n for p, n in counts.items() if b''.join(p) not in ranks})\n" + _EMPTY),),
+        put=_REPLACE.replace("words = [", "_ = [")
+        + "        if len(ranks) < 257 + len(_) - len(_):\n            break\n    return ranks\n",
+        also=(
+            (
+                _EMPTY,
+                _EMPTY
+                + "        counts = Counter({p: n for p, n in counts.items() if b''.join(p) not in ranks})\n"
+                + _EMPTY,
+            ),
+        ),
         says="All your merges are pairs of single bytes: the merged pieces are made, but thrown away. Assign them to words before the next round counts.",
         same_as="counts are made once",
     ),
@@ -408,8 +426,14 @@ MISTAKES = [
         find="        while len(parts) > 1:\n",
         put="        done = set()\n        while len(parts) > 1:\n",
         also=(
-            (_LOWEST, "pair = min((p for p in pairwise(parts) if p not in done), key=self._rank, default=(b'', b'?' * 99))\n            done.add(pair)"),
-            (_APPLY, '            at = list(pairwise(parts)).index(pair)\n            parts[at : at + 2] = [b"".join(pair)]\n'),
+            (
+                _LOWEST,
+                "pair = min((p for p in pairwise(parts) if p not in done), key=self._rank, default=(b'', b'?' * 99))\n            done.add(pair)",
+            ),
+            (
+                _APPLY,
+                '            at = list(pairwise(parts)).index(pair)\n            parts[at : at + 2] = [b"".join(pair)]\n',
+            ),
         ),
         says="Each merge is applied once in a piece, and its other occurrences are left. Go on until no neighbours make a token.",
     ),
@@ -422,7 +446,8 @@ MISTAKES = [
     Mistake(
         name="the piece must be a token",
         find=_PARTS,
-        put='        if piece.encode("utf-8") in self.ranks:\n            return [self.ranks[piece.encode("utf-8")]]\n        return [self.ranks[part] for part in _single_bytes(piece)]\n' + _PARTS,
+        put='        if piece.encode("utf-8") in self.ranks:\n            return [self.ranks[piece.encode("utf-8")]]\n        return [self.ranks[part] for part in _single_bytes(piece)]\n'
+        + _PARTS,
         says="A piece that is a token becomes one id, any other falls apart into single bytes. Between the two lie the merges: join neighbours by rank.",
     ),
     Mistake(
@@ -459,7 +484,9 @@ MISTAKES = [
     Mistake(
         name="contractions come last",
         find=_PATTERN,
-        put=_pattern("'s|'t|'re|'ve|'m|'ll|'d|", "").replace(r"\s+\"", r"\s+|'s|'t|'re|'ve|'m|'ll|'d\""),
+        put=_pattern("'s|'t|'re|'ve|'m|'ll|'d|", "").replace(
+            r"\s+\"", r"\s+|'s|'t|'re|'ve|'m|'ll|'d\""
+        ),
         says="The contractions stand at the end of your pattern, where the rule for signs has taken the apostrophe already. Of several alternatives the first that fits wins: put them first.",
         same_as="no contractions in the pattern",
     ),
@@ -490,19 +517,25 @@ MISTAKES = [
     Mistake(
         name="the space goes with the word before it",
         find=_PATTERN,
-        put=_pattern(r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r"\p{L}+ ?|\p{N}+ ?|[^\s\p{L}\p{N}]+ ?"),
+        put=_pattern(
+            r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r"\p{L}+ ?|\p{N}+ ?|[^\s\p{L}\p{N}]+ ?"
+        ),
         says="A space goes with the word before it in your pattern. In GPT-2 it belongs to the word after it: ' ?' stands in front.",
     ),
     Mistake(
         name="any white space goes with the word",
         find=_PATTERN,
-        put=_pattern(r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r"\s?\p{L}+|\s?\p{N}+|\s?[^\s\p{L}\p{N}]+"),
+        put=_pattern(
+            r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r"\s?\p{L}+|\s?\p{N}+|\s?[^\s\p{L}\p{N}]+"
+        ),
         says="A line end or a tab goes with the word after it in your pattern. Only the plain space does: ' ?', not '\\s?'.",
     ),
     Mistake(
         name="many spaces go with the word",
         find=_PATTERN,
-        put=_pattern(r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r" *\p{L}+| *\p{N}+| *[^\s\p{L}\p{N}]+"),
+        put=_pattern(
+            r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r" *\p{L}+| *\p{N}+| *[^\s\p{L}\p{N}]+"
+        ),
         says="All spaces before a word go with it in your pattern (' *'). Only one does (' ?'); the others are a piece of their own.",
     ),
     Mistake(
@@ -515,7 +548,7 @@ MISTAKES = [
         name="a run of spaces at the end only",
         find=_PATTERN,
         put=_pattern(r"\s+(?!\S)", r"\s+$"),
-        says="Your pattern treats a run of white space differently at the end of the text only. (?!\\S) means \"no word follows\": before a word, the run is one piece without its last character.",
+        says='Your pattern treats a run of white space differently at the end of the text only. (?!\\S) means "no word follows": before a word, the run is one piece without its last character.',
         same_as="no lookahead in the pattern",
     ),
     Mistake(
@@ -551,7 +584,9 @@ MISTAKES = [
     Mistake(
         name="ASCII letters only",
         find=_PATTERN,
-        put=_pattern(r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r" ?[a-zA-Z]+| ?[0-9]+| ?[^\sa-zA-Z0-9]+"),
+        put=_pattern(
+            r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r" ?[a-zA-Z]+| ?[0-9]+| ?[^\sa-zA-Z0-9]+"
+        ),
         says="Only a to z are letters in your pattern, so é and 你 count as signs. \\p{L} is every letter of every script, \\p{N} every number.",
     ),
     Mistake(
@@ -563,7 +598,10 @@ MISTAKES = [
     Mistake(
         name="marks count as letters",
         find=_PATTERN,
-        put=_pattern(r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+", r" ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+"),
+        put=_pattern(
+            r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+",
+            r" ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+",
+        ),
         says="Combining marks go with the letters in your pattern. In GPT-2's they are no letters (\\p{L} leaves \\p{M} out), so they stand with the signs.",
     ),
     Mistake(
@@ -620,7 +658,7 @@ MISTAKES = [
         name="special tokens are not escaped",
         find="map(regex.escape, self.special)",
         put="self.special",
-        says="A special token is put into a pattern as it is, where | means \"or\": <|end|> looks for <, end and >. Escape it: regex.escape.",
+        says='A special token is put into a pattern as it is, where | means "or": <|end|> looks for <, end and >. Escape it: regex.escape.',
     ),
     Mistake(
         name="the separators are lost",
@@ -650,7 +688,16 @@ MISTAKES = [
         name="special tokens in any case",
         find="{'|'.join(names) or '(?!)'})\"",
         put="{'|'.join(names) or '(?!)'})\", flags=regex.IGNORECASE",
-        also=((_IF_SPECIAL, "            if part.lower() in self.special:\n                ids.append(self.special[part.lower()])\n"), ('for token, rank in self.special.items()}', 'for token, rank in self.special.items()}\n        self.special |= {token.lower(): rank for token, rank in self.special.items()}')),
+        also=(
+            (
+                _IF_SPECIAL,
+                "            if part.lower() in self.special:\n                ids.append(self.special[part.lower()])\n",
+            ),
+            (
+                "for token, rank in self.special.items()}",
+                "for token, rank in self.special.items()}\n        self.special |= {token.lower(): rank for token, rank in self.special.items()}",
+            ),
+        ),
         says="<|END|> is taken for <|end|>. A special token is found letter for letter, capitals included.",
     ),
     Mistake(
@@ -725,7 +772,7 @@ MISTAKES = [
         name="tokens are joined with spaces",
         find=_JOIN,
         put='            data = b" ".join(self.tokens[i] for i in ids)\n',
-        says="decode puts spaces between the tokens. The spaces are in the tokens already: join them with nothing, b\"\".join.",
+        says='decode puts spaces between the tokens. The spaces are in the tokens already: join them with nothing, b"".join.',
     ),
     Mistake(
         name="the decoded text is stripped",
@@ -781,7 +828,16 @@ MISTAKES = [
         name="a cache for all tokenizers",
         find=_PARTS,
         put="        if piece in _cache:\n            return list(_cache[piece])\n" + _PARTS,
-        also=((_IDS, "_cache[piece] = [self.ranks[part] for part in parts]\n        return list(_cache[piece])"), ("\n\nclass BPETokenizer", "\n_cache: dict[str, list[int]] = {}\n\n\nclass BPETokenizer")),
+        also=(
+            (
+                _IDS,
+                "_cache[piece] = [self.ranks[part] for part in parts]\n        return list(_cache[piece])",
+            ),
+            (
+                "\n\nclass BPETokenizer",
+                "\n_cache: dict[str, list[int]] = {}\n\n\nclass BPETokenizer",
+            ),
+        ),
         says="Two tokenizers share one cache of pieces, so the second gives the ids of the first. Keep the cache at self, or make the table part of its key.",
     ),
     Mistake(

@@ -2,7 +2,9 @@
 
 from common.mistakes import Mistake
 
-_TRAINABLE = "trainable = [p for p in model.parameters() if p.requires_grad]  # a tied matrix comes once"
+_TRAINABLE = (
+    "trainable = [p for p in model.parameters() if p.requires_grad]  # a tied matrix comes once"
+)
 _DECAY = '{"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},'
 _NO_DECAY = '{"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},'
 _GROUPS = f"    {_TRAINABLE}\n    return [\n        {_DECAY}\n        {_NO_DECAY}\n    ]\n"
@@ -13,7 +15,9 @@ _SHARE = "progress = (step - warmup_steps) / (total_steps - warmup_steps)"
 _COSINE = "return min_lr + 0.5 * (1 + math.cos(math.pi * progress)) * (max_lr - min_lr)"
 
 _EVAL = "    model.eval()\n"
-_NO_GRAD = "    with torch.no_grad():\n        for inputs, targets in islice(loader, max_batches):\n"
+_NO_GRAD = (
+    "    with torch.no_grad():\n        for inputs, targets in islice(loader, max_batches):\n"
+)
 _BATCHES = "islice(loader, max_batches)"
 _MOVE = "inputs, targets = inputs.to(device), targets.to(device)"
 _TOTAL = "total += language_model_loss(model(inputs), targets).item() * targets.numel()"
@@ -183,7 +187,9 @@ MISTAKES = [
         name="the end is asked for too late",
         find=_END,
         put="",
-        also=((_SHARE, "progress = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))"),),
+        also=(
+            (_SHARE, "progress = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))"),
+        ),
         says="With warmup_steps = total_steps you divide by zero. Return min_lr where step >= total_steps before you compute the share.",
     ),
     # --- optimizer_groups
@@ -209,7 +215,7 @@ MISTAKES = [
     Mistake(
         name="norms decay",
         find=_GROUPS,
-        put='    trainable = [(n, p) for n, p in model.named_parameters() if p.requires_grad]\n    return [\n'
+        put="    trainable = [(n, p) for n, p in model.named_parameters() if p.requires_grad]\n    return [\n"
         '        {"params": [p for n, p in trainable if not n.endswith("bias")], "weight_decay": weight_decay},\n'
         '        {"params": [p for n, p in trainable if n.endswith("bias")], "weight_decay": 0.0},\n    ]\n',
         says="Only biases are spared: the weights of norms decay, as their names do not end in bias. Go by the number of axes, p.ndim < 2.",
@@ -217,7 +223,7 @@ MISTAKES = [
     Mistake(
         name="norms of one's own decay",
         find=_GROUPS,
-        put='    spared = {id(p) for m in model.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()}\n'
+        put="    spared = {id(p) for m in model.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()}\n"
         '    spared |= {id(p) for n, p in model.named_parameters() if n.endswith("bias")}\n'
         "    trainable = [p for p in model.parameters() if p.requires_grad]\n    return [\n"
         '        {"params": [p for p in trainable if id(p) not in spared], "weight_decay": weight_decay},\n'
@@ -227,7 +233,7 @@ MISTAKES = [
     Mistake(
         name="embeddings do not decay",
         find=_GROUPS,
-        put='    trainable = [(n, p) for n, p in model.named_parameters() if p.requires_grad]\n    return [\n'
+        put="    trainable = [(n, p) for n, p in model.named_parameters() if p.requires_grad]\n    return [\n"
         '        {"params": [p for n, p in trainable if p.ndim >= 2 and "wte" not in n and "wpe" not in n], "weight_decay": weight_decay},\n'
         '        {"params": [p for n, p in trainable if p.ndim < 2 or "wte" in n or "wpe" in n], "weight_decay": 0.0},\n    ]\n',
         says="wte and wpe are among those that do not decay. Here embeddings are matrices like the others.",
@@ -512,7 +518,7 @@ MISTAKES = [
         name="the schedule is never set",
         find=_RATE,
         put="            learning_rate(step, max_lr, min_lr, warmup_steps, total_steps)\n",
-        says="The rate is computed and never set: every update is made with max_lr. In each step, group[\"lr\"] = learning_rate(...) for each group of optimizer.param_groups.",
+        says='The rate is computed and never set: every update is made with max_lr. In each step, group["lr"] = learning_rate(...) for each group of optimizer.param_groups.',
     ),
     Mistake(
         name="no rate at all",
@@ -591,7 +597,8 @@ MISTAKES = [
     Mistake(
         name="a new optimizer in each epoch",
         find=_EPOCHS,
-        put=_EPOCHS + "        optimizer = torch.optim.AdamW(groups, lr=max_lr, betas=(0.9, 0.95))\n",
+        put=_EPOCHS
+        + "        optimizer = torch.optim.AdamW(groups, lr=max_lr, betas=(0.9, 0.95))\n",
         says="Each epoch makes a new optimizer, which has forgotten AdamW's averages of past gradients. Make one, before the loop over the epochs.",
     ),
     Mistake(
@@ -646,7 +653,10 @@ MISTAKES = [
         name="a record before the first update",
         find=_BATCH,
         put="        for inputs, targets in train_loader:\n",
-        also=((_RATE, _RATE.replace("rate(step,", "rate(step + 1,")), (_ON_EVAL, _ON_EVAL + "            step += 1\n")),
+        also=(
+            (_RATE, _RATE.replace("rate(step,", "rate(step + 1,")),
+            (_ON_EVAL, _ON_EVAL + "            step += 1\n"),
+        ),
         says="The step is counted from 0 and counted up after the record, so there is a record of step 0 after the first update. step says how many updates were made.",
     ),
     Mistake(
@@ -740,7 +750,12 @@ MISTAKES = [
         name="on_eval gets its records at the end",
         find=_ON_EVAL,
         put="",
-        also=(("    return history", "    for record in history:\n        if on_eval is not None:\n            on_eval(record)\n    return history"),),
+        also=(
+            (
+                "    return history",
+                "    for record in history:\n        if on_eval is not None:\n            on_eval(record)\n    return history",
+            ),
+        ),
         says="on_eval is called for all records after training has ended. It is called with each record at once, so that a caller can print and save on the way.",
     ),
     Mistake(
@@ -758,7 +773,8 @@ MISTAKES = [
     Mistake(
         name="only improvements are recorded",
         find=_APPEND,
-        put="                if history and record[\"val_loss\"] >= history[-1][\"val_loss\"]:\n                    continue\n" + _APPEND,
+        put='                if history and record["val_loss"] >= history[-1]["val_loss"]:\n                    continue\n'
+        + _APPEND,
         says="A record is kept only where the validation loss got better. Every one is kept: the history should show when it got worse.",
     ),
     Mistake(
@@ -771,7 +787,9 @@ MISTAKES = [
         name="one dict for all records",
         find=_RECORD,
         put="                record = history[0] if history else {}\n"
-        + _RECORD.replace("record = {", "record.update({").replace("                }\n", "                })\n"),
+        + _RECORD.replace("record = {", "record.update({").replace(
+            "                }\n", "                })\n"
+        ),
         says="All records of the history are one dict, changed again and again, so all show the last state. Make a new dict each time.",
     ),
     Mistake(
