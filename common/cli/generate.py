@@ -26,6 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top-p", type=float, metavar="P", help="draw from the smallest set that holds P"
     )
+    parser.add_argument(
+        "--lookup",
+        type=int,
+        default=0,
+        metavar="N",
+        help="guess up to N tokens ahead from earlier text and check them at once: sooner where it repeats",
+    )
     parser.add_argument("--seed", type=int, help="the same text every time")
     parser.add_argument(
         "--from",
@@ -61,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     tokens = (
         _own_stream(model, prompt, args, chosen, generator)
         if args.mine
-        else stream(model, prompt, args.tokens, context, choose)
+        else stream(model, prompt, args.tokens, context, choose, args.lookup)
     )
     say = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a character may take two tokens
     print(args.prompt, end="", flush=True)
@@ -133,6 +140,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--tokens must not be negative, not {args.tokens}")
     if args.temperature < 0:
         raise UsageError(f"--temperature must not be negative, not {args.temperature:g}")
+    if args.lookup < 0:
+        raise UsageError(f"--lookup must not be negative, not {args.lookup}")
     if args.top_k is not None and args.top_k < 1:
         raise UsageError(f"--top-k must be at least 1, not {args.top_k}")
     if args.top_p is not None and not 0 < args.top_p <= 1:

@@ -40,6 +40,8 @@ _HELP = {
     "prompt": "what the samples continue",
     "mine": "build everything from your own solutions",
     "fast": "fused attention and loss, on the same parameters",
+    "label_smoothing": "share of each target that goes to all tokens alike",
+    "low_memory": "update each weight as soon as its gradient is there; needs --grad-clip 0",
     "compile": "torch.compile; pays on long runs",
 }
 

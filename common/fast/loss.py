@@ -5,7 +5,6 @@ B batch, T tokens, C width, V vocab_size, N = B * T.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,7 +14,8 @@ from torch import Tensor
 from common.fast.walk import last_norm, through_blocks
 
 PIECES = {"cpu": 512, "cuda": 4096}  # rows of logits that are alive at a time
-LANES = 64  # matrix kernels like sizes that are multiples of this
+CELLS = {"cpu": 1 << 19, "cuda": 1 << 30}  # of them, softmaxed at a time: what a cache holds
+LANES = 64  # matrix kernels like rows that begin at multiples of this
 
 
 class HeadLoss(torch.autograd.Function):
@@ -26,57 +26,64 @@ class HeadLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float
+    ) -> Tensor:
         """hidden (N, C), weight (V, C), targets (N,) -> scalar."""
-        kind, rows, vocab = hidden.device.type, hidden.size(0), weight.size(0)
+        kind, (N, _), vocab = hidden.device.type, hidden.shape, weight.size(0)
         product = (
             torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
         )
+        wanted = hidden.requires_grad or weight.requires_grad
+        grad_hidden = torch.empty_like(hidden) if wanted else None
+        grad_weight = torch.zeros_like(weight) if wanted else None
+        total = hidden.new_zeros((), dtype=torch.float32)
+        piece = PIECES.get(kind, PIECES["cpu"])
         with torch.autocast(kind, enabled=False):
-            spare = -vocab % LANES
-            padded = (F.pad(weight, (0, 0, 0, spare)) if spare else weight).to(product)
-            wanted = hidden.requires_grad or weight.requires_grad
-            grad_hidden = torch.empty_like(hidden) if wanted else None
-            grad_weight = torch.zeros_like(padded, dtype=weight.dtype) if wanted else None
-            total = hidden.new_zeros((), dtype=torch.float32)
-            for part, target, out in _pieces(hidden.to(product), targets, grad_hidden):
-                logits = (part @ padded.t()).float()
-                if spare:
-                    logits[:, vocab:] = -torch.inf
-                chosen = logits.gather(1, target[:, None])
-                peak = logits.amax(1, keepdim=True)
-                logits.sub_(peak).exp_()
-                sums = logits.sum(1, keepdim=True)
-                total += (sums.log() + peak - chosen).sum()
-                if out is not None and grad_weight is not None:
-                    logits.div_(sums * rows)  # softmax / N
-                    logits.scatter_add_(1, target[:, None], torch.full_like(chosen, -1 / rows))
-                    small = logits.to(product)
-                    out.copy_(small @ padded)
-                    if product == grad_weight.dtype:
-                        grad_weight.addmm_(small.t(), part)
-                    else:
-                        grad_weight += small.t() @ part
-        ctx.save_for_backward(grad_hidden, grad_weight[:vocab] if grad_weight is not None else None)
-        return total / rows
+            states, head = hidden.to(product), weight.to(product)
+            scratch = head.new_empty(min(piece, N), vocab + -vocab % LANES)
+            for start in range(0, N, piece):
+                part = states[start : start + piece]
+                logits = scratch[: len(part), :vocab]
+                torch.mm(part, head.t(), out=logits)
+                total += _softmax_less_targets_(logits, targets[start : start + piece], smoothing)
+                if grad_hidden is None or grad_weight is None:
+                    continue
+                torch.div(logits @ head, N, out=grad_hidden[start : start + piece])
+                if product == weight.dtype:
+                    grad_weight.addmm_(logits.t(), part / N)
+                else:
+                    grad_weight += logits.t() @ (part / N)
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        return total / N
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
         """The gradients made in forward, times that of the loss."""
         grad_hidden, grad_weight = ctx.saved_tensors
         (grad,) = grad_outputs
         if grad.device.type != "cpu" or float(grad) != 1.0:  # asking a GPU would wait for it
             grad_hidden, grad_weight = grad_hidden * grad, grad_weight * grad
-        return grad_hidden, grad_weight, None
+        return grad_hidden, grad_weight, None, None
 
 
-def _pieces(
-    hidden: Tensor, targets: Tensor, grad: Tensor | None
-) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    size = PIECES.get(hidden.device.type, PIECES["cpu"])
-    for start in range(0, hidden.size(0), size):
-        rows = slice(start, start + size)
-        yield hidden[rows], targets[rows], None if grad is None else grad[rows]
+def _softmax_less_targets_(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Turn logits (n, V) into the gradient of their summed cross-entropy; the sum itself, float32."""
+    vocab = logits.size(1)
+    rows = max(CELLS.get(logits.device.type, CELLS["cpu"]) // vocab, 1)
+    total = logits.new_zeros((), dtype=torch.float32)
+    for some, target in zip(logits.split(rows), targets[:, None].split(rows), strict=True):
+        p = F.log_softmax(some, 1, dtype=torch.float32)
+        total -= (1 - smoothing) * p.gather(1, target).sum()
+        if smoothing:
+            total -= smoothing / vocab * p.sum()
+        p.exp_().scatter_add_(1, target, p.new_full(target.shape, smoothing - 1))
+        if smoothing:
+            p -= smoothing / vocab
+        some.copy_(p)
+    return total
 
 
 def hidden_states(model: Any, ids: Tensor) -> Tensor:
@@ -96,14 +103,15 @@ def hidden_states(model: Any, ids: Tensor) -> Tensor:
     return last_norm(model, x)
 
 
-def fast_loss(model: Any, ids: Tensor, targets: Tensor) -> Tensor:
+def fast_loss(model: Any, ids: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """The mean cross-entropy that the model's own forward and F.cross_entropy would give.
 
     Args:
         ids, targets: (B, T), int64.
+        smoothing: the share of each target that goes to all tokens alike, F.cross_entropy's label_smoothing.
     """
     hidden = hidden_states(model, ids)
-    return HeadLoss.apply(hidden.flatten(0, 1), model.lm_head.weight, targets.flatten())
+    return HeadLoss.apply(hidden.flatten(0, 1), model.lm_head.weight, targets.flatten(), smoothing)
 
 
 def agrees(model: Any, ids: Tensor, targets: Tensor, *, tolerance: float = 1e-4) -> float:

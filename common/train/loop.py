@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from common.config import GPT2Config
 from common.errors import CourseError
 from common.fast.loss import agrees, fast_loss
+from common.fast.memory import step_in_backward
 from common.tokenizer import gpt2_tokenizer
 from common.train import checkpoint
 from common.train.checkpoint import State
@@ -64,6 +66,10 @@ class Trainer:
             eps=self.settings.adam_eps,
             fused=fused,
         )
+        if self.settings.low_memory:
+            if self.world.ranks > 1:
+                raise CourseError("--low-memory works in a single process only")
+            step_in_backward(self.optimizer)
         torch.manual_seed(
             self.settings.seed + 1 + self.world.rank
         )  # dropout, its own in each process
@@ -129,8 +135,9 @@ class Trainer:
             self.state.tokens += targets.numel() * self.world.ranks
         if self.settings.grad_clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        if not self.settings.low_memory:  # there backward() has done it
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
         return float(total)
 
     def _to_device(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -151,7 +158,9 @@ class Trainer:
                     f"--fast does not fit this model ({error}); leave it out"
                 ) from None
             self.listener.note(f"fast path: its loss and the model's own differ by {off:.1g}")
-            model = _FastLoss(self.model)
+            model = _FastLoss(self.model, self.settings.label_smoothing)
+        elif self.settings.label_smoothing:
+            model = _PlainLoss(self.model, _smoothed(self.settings.label_smoothing))
         else:
             model = _PlainLoss(self.model, self.parts(12, "language_model_loss"))
         if self.settings.compile:
@@ -253,12 +262,19 @@ class _PlainLoss(nn.Module):
 class _FastLoss(nn.Module):
     """The same, through the fused path."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, smoothing: float) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.smoothing = model, smoothing
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        return fast_loss(self.model, inputs, targets)
+        return fast_loss(self.model, inputs, targets, self.smoothing)
+
+
+def _smoothed(share: float) -> Callable[[Tensor, Tensor], Tensor]:
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=share)
+
+    return loss
 
 
 def build(settings: Settings, config: GPT2Config, parts: Parts) -> nn.Module:

@@ -28,7 +28,9 @@ class Settings:
         accumulate: batches whose gradients make one update.
         schedule: "cosine", with warm-up, or "constant". init: "gpt2", or "torch" for PyTorch's own.
         untied: the output layer has weights of its own, as in some other courses.
+        label_smoothing: the share of each target that goes to all tokens alike, in training only.
         fast: compute through fused kernels, on the same parameters.
+        low_memory: update each parameter as soon as its gradient is there, and free the gradient.
     """
 
     text: str = "the-tide-ledger"
@@ -45,6 +47,7 @@ class Settings:
     beta2: float = 0.95
     adam_eps: float = 1e-8
     grad_clip: float = 1.0
+    label_smoothing: float = 0.0
     schedule: str = "cosine"
     init: str = "gpt2"
     untied: bool = False
@@ -55,6 +58,7 @@ class Settings:
     seed: int = 42
     mine: bool = False
     fast: bool = False
+    low_memory: bool = False
     compile: bool = False
     source: str = ""  # pretrained weights to start from
 
@@ -69,6 +73,15 @@ class Settings:
             raise UsageError(f"--train-fraction must be between 0 and 1, not {self.train_fraction}")
         if not self.lr > 0:
             raise UsageError(f"--lr must be above 0, not {self.lr}")
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(
+                f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}"
+            )
+        if self.low_memory and (self.grad_clip or self.accumulate > 1):
+            raise UsageError(
+                "--low-memory never has all gradients at once, so it can neither clip them nor add up those of "
+                "several batches: it needs --grad-clip 0 and --accumulate 1"
+            )
 
     @property
     def windows_stride(self) -> int:
