@@ -5,6 +5,7 @@ B batch, T tokens, C width, V vocab_size, N = B * T.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -103,14 +104,21 @@ def hidden_states(model: Any, ids: Tensor) -> Tensor:
     return last_norm(model, x)
 
 
-def fast_loss(model: Any, ids: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+def fast_loss(
+    model: Any,
+    ids: Tensor,
+    targets: Tensor,
+    smoothing: float = 0.0,
+    states: Callable[[Any, Tensor], Tensor] = hidden_states,
+) -> Tensor:
     """The mean cross-entropy that the model's own forward and F.cross_entropy would give.
 
     Args:
         ids, targets: (B, T), int64.
         smoothing: the share of each target that goes to all tokens alike, F.cross_entropy's label_smoothing.
+        states: hidden_states, or what torch.compile made of it.
     """
-    hidden = hidden_states(model, ids)
+    hidden = states(model, ids)
     return HeadLoss.apply(hidden.flatten(0, 1), model.lm_head.weight, targets.flatten(), smoothing)
 
 

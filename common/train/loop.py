@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from common.config import GPT2Config
 from common.errors import CourseError
-from common.fast.loss import agrees, fast_loss
+from common.fast.loss import agrees, fast_loss, hidden_states
 from common.fast.memory import step_in_backward
 from common.tokenizer import gpt2_tokenizer
 from common.train import checkpoint
@@ -158,12 +158,14 @@ class Trainer:
                     f"--fast does not fit this model ({error}); leave it out"
                 ) from None
             self.listener.note(f"fast path: its loss and the model's own differ by {off:.1g}")
-            model = _FastLoss(self.model, self.settings.label_smoothing)
+            # Only the layers below the head: its loss is a function of its own, which the compiler would unroll.
+            states = torch.compile(hidden_states) if self.settings.compile else hidden_states
+            model = _FastLoss(self.model, self.settings.label_smoothing, states)
         elif self.settings.label_smoothing:
             model = _PlainLoss(self.model, _smoothed(self.settings.label_smoothing))
         else:
             model = _PlainLoss(self.model, self.parts(12, "language_model_loss"))
-        if self.settings.compile:
+        if self.settings.compile and not self.settings.fast:
             model.compile()
         self.shared: Any = self.world.share(model)
         precise = self.device.type == "cpu" or self.device.type == "mps"
@@ -262,12 +264,14 @@ class _PlainLoss(nn.Module):
 class _FastLoss(nn.Module):
     """The same, through the fused path."""
 
-    def __init__(self, model: nn.Module, smoothing: float) -> None:
+    def __init__(
+        self, model: nn.Module, smoothing: float, states: Callable[[Any, Tensor], Tensor]
+    ) -> None:
         super().__init__()
-        self.model, self.smoothing = model, smoothing
+        self.model, self.smoothing, self.states = model, smoothing, states
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        return fast_loss(self.model, inputs, targets, self.smoothing)
+        return fast_loss(self.model, inputs, targets, self.smoothing, self.states)
 
 
 def _smoothed(share: float) -> Callable[[Tensor, Tensor], Tensor]:
