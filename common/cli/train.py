@@ -102,11 +102,12 @@ def run(args: argparse.Namespace) -> int:
     from common.fast.memory import keep_freed_memory
     from common.train.distributed import world
 
-    keep_freed_memory()
     device = _device(args.device, torch)
     with world() as processes:
         try:
             trainer = _prepare(args, device, processes)
+            if not trainer.settings.low_memory:  # kept memory is time won
+                keep_freed_memory()
             return _train(trainer)
         except (RuntimeError, ValueError) as error:
             if processes.ranks == 1:
