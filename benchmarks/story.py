@@ -36,7 +36,7 @@ PLAIN = [
 ]  # fmt: skip
 OURS = [
     "--n-positions", "256", "--n-embd", "768", "--n-layer", "2", "--n-head", "12", "--dropout", "0.1",
-    "--init", "torch", "--untied", "--lr", "4e-4", "--min-lr", "4e-5", "--warmup", "5",
+    "--init", "torch", "--untied", "--schedule", "constant", "--lr", "4e-4", "--label-smoothing", "0.1",
     "--batch-size", "2", "--stride", "256", "--epochs", "7", "--eval-every", "9", "--fast",
 ]  # fmt: skip
 
