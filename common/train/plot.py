@@ -26,7 +26,8 @@ def save_plot(history: Sequence[Record], steps_per_epoch: int, path: Path, title
     axes.plot(best["step"] / steps_per_epoch, best["val_loss"], "o", color="#d62728", ms=5)
     axes.annotate(
         f"best {best['val_loss']:.2f}", (best["step"] / steps_per_epoch, best["val_loss"]),
-        textcoords="offset points", xytext=(0, 8), ha="center", color="#d62728",
+        textcoords="offset points", xytext=(0, 8), color="#d62728",
+        ha="center" if best["step"] < 0.9 * history[-1]["step"] else "right",
     )  # fmt: skip
     axes.set(xlabel="epochs", ylabel="loss, nats per token", title=title)
     axes.grid(alpha=0.25)
