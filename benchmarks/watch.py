@@ -26,7 +26,6 @@ from pathlib import Path
 from common import mistakes
 from common.catalogue import ROOT, Problem, find, problems
 
-
 READING = 10.0  # seconds before the first save: meanwhile known mistakes are run ahead of need
 
 
