@@ -48,13 +48,22 @@ def mutants(source: str) -> Iterator[tuple[str, str]]:
     """Yield (what was changed, mutated source), one change each."""
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
-    # Docstrings do nothing, and `problem(4)` is where a part comes from, not what it computes.
+    # Docstrings do nothing, `problem(4)` is where a part comes from, not what it computes, and the words of
+    # an error are the author's own.
     docs = {
         id(part)
         for n in nodes
         if (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))
         or (isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "problem")
         for part in ast.walk(n)
+    }
+    docs |= {
+        id(part)
+        for n in nodes
+        if isinstance(n, ast.Raise)
+        for text in ast.walk(n)
+        if isinstance(text, ast.JoinedStr)
+        for part in ast.walk(text)
     }
     annotations = {
         id(part)

@@ -541,6 +541,12 @@ def test_draws_follow_the_filtered_distribution(solution, options, probs):
         fail(f"a token without any probability is drawn with {options or 'no options'}:", expected="never", got=[round(p, 3) for p in got.tolist()], because="A filtered logit is -inf, and softmax makes exactly 0 of it, which is never drawn.")
 
 
+def test_the_temperature_is_1_unless_it_is_given(solution):
+    ids = torch.zeros(500, 1, dtype=torch.int64, device=draw("d", 1).device)
+    default, one = (assert_tensor(solution.generate(Same(FIVE).eval(), ids, 4, 20, generator=seeded(6), **options), "the result of generate") for options in ({}, {"temperature": 1.0}))
+    assert_identical(default, one, "500 texts drawn without a temperature, and with temperature=1.0 and the same seed,", because="The default of temperature is 1.0.")
+
+
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.0, "top_k": 4, "top_p": 0.9}, {"top_k": 1}, {"top_p": 0.01}, {"temperature": 0.01}], ids=str)
 def test_where_one_token_is_left_there_is_no_choice(solution, options):
     ids = prompt()

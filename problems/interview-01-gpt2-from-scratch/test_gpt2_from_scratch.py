@@ -280,6 +280,14 @@ def test_a_block_passes_dropout_on(solution):
     assert_random_in_train_mode_only(lambda **more: block(solution, **more), draw("x", B, T, C), "a block")
 
 
+@pytest.mark.parametrize("make", [attention, mlp, block], ids=["attention", "MLP", "block"])
+def test_there_is_no_dropout_unless_it_is_asked_for(solution, make):
+    part, x = make(solution).train(), draw("x", B, T, C)
+    with torch.no_grad():
+        same = bool((part(x) == part(x)).all()) and torch.allclose(part(x), part.eval()(x), atol=1e-5)
+    assert_true(same, "made without dropout_p, it computes something else in train mode than in eval mode", because="The default of dropout_p is 0.0.")
+
+
 # --- GPT2 ----------------------------------------------------------------------------------------
 
 
@@ -296,6 +304,19 @@ def test_gpt2_gives_scores_for_every_token_of_the_vocabulary(solution, length):
 def test_gpt2_refuses_a_text_that_is_too_long(solution):
     with assert_raises(Exception, f"a text of {BLOCK + 1} tokens with block_size={BLOCK}", because="There is no position embedding for it. Cutting it off in silence would hide the mistake."):
         gpt2(solution)(draw_ids("ids", B, BLOCK + 1))
+
+
+def test_gpt2_hands_its_dropout_to_every_part(solution):
+    model, ids = gpt2(solution).train(), draw_ids("ids", B, T)
+    with torch.no_grad():
+        same = bool((model(ids) == model(ids)).all()) and torch.allclose(model(ids), model.eval()(ids), atol=1e-4)
+        assert_true(same, "GPT2 made without dropout_p computes something else in train mode than in eval mode", because="The default of dropout_p is 0.0.")
+        model = gpt2(solution, dropout_p=0.5).train()
+        x = draw("x", B, T, C)
+        parts = [part for part in model.modules() if isinstance(part, (solution.CausalSelfAttention, solution.MLP))]
+        silent = sorted({type(part).__name__ for part in parts if bool((part(x) == part(x)).all())})
+    observe("parts without dropout", ", ".join(silent))
+    assert_true(not silent, f"the {' and the '.join(silent)} of GPT2 with dropout_p=0.5 give the same output twice in train mode", because="Hand dropout_p on: GPT2 to its blocks, a block to its attention and its MLP.")
 
 
 def test_gpt2_is_repeatable_and_leaves_its_input_alone(solution):

@@ -308,6 +308,15 @@ def test_draws_follow_the_probabilities(solution):
         fail(f"the shares of the tokens among {n} draws are wrong:", expected=f"about {[round(p, 2) for p in probs[0].tolist()]}", got=[round(p, 2) for p in share.tolist()], because=says if worst >= 0.05 else "Token 1 has probability 0 and must never be drawn.")
 
 
+def test_the_temperature_is_1_unless_it_is_given(solution):
+    logits = draw("many", 400, V)
+    default, one = (solution.sample(logits, generator=seeded(8), **options) for options in ({}, {"temperature": 1.0}))
+    assert_identical(default, one, "400 tokens of sample without a temperature, and with temperature=1.0 and the same seed,", because="The default of temperature is 1.0.")
+    ids = torch.zeros(200, 1, dtype=torch.int64, device=draw("d", 1).device)
+    default, one = (solution.generate(Sum(sharp=0.1).eval(), ids, 5, 20, generator=seeded(9), **options) for options in ({}, {"temperature": 1.0}))
+    assert_identical(default, one, "200 texts of generate without a temperature, and with temperature=1.0 and the same seed,", because="The default of temperature is 1.0.")
+
+
 def test_sample_repeats_itself_with_the_same_generator_state(solution):
     logits = draw("flat", 40, V)
     torch.manual_seed(1)

@@ -263,7 +263,18 @@ MISTAKES = [
         name="dropout is not passed to the blocks",
         find="TransformerBlock(embed_dim, num_heads, block_size, dropout_p) for",
         put="TransformerBlock(embed_dim, num_heads, block_size) for",
-        also=(("self.drop = nn.Dropout(dropout_p)", "self.drop = nn.Dropout(0.0)"),),
-        says="dropout_p never reaches a Dropout layer of GPT2: neither the embeddings' nor the blocks'. Pass it on.",
+        says="GPT2 builds its blocks without dropout_p, so only the embeddings drop. Pass it on to TransformerBlock.",
+    ),
+    Mistake(
+        name="dropout is not passed to the attention",
+        find="CausalSelfAttention(embed_dim, num_heads, block_size, dropout_p)\n",
+        put="CausalSelfAttention(embed_dim, num_heads, block_size)\n",
+        says="The block builds its attention without dropout_p, so only its MLP drops. Pass it on to both.",
+    ),
+    Mistake(
+        name="dropout is not passed to the MLP",
+        find="MLP(embed_dim, dropout_p)",
+        put="MLP(embed_dim)",
+        says="The block builds its MLP without dropout_p, so only its attention drops. Pass it on to both.",
     ),
 ]
