@@ -313,7 +313,7 @@ def test_the_temperature_is_1_unless_it_is_given(solution):
     default, one = (solution.sample(logits, generator=seeded(8), **options) for options in ({}, {"temperature": 1.0}))
     assert_identical(default, one, "400 tokens of sample without a temperature, and with temperature=1.0 and the same seed,", because="The default of temperature is 1.0.")
     ids = torch.zeros(200, 1, dtype=torch.int64, device=draw("d", 1).device)
-    default, one = (solution.generate(Sum(sharp=0.1).eval(), ids, 5, 20, generator=seeded(9), **options) for options in ({}, {"temperature": 1.0}))
+    default, one = (solution.generate(Sum(sharp=2.0).eval(), ids, 5, 20, generator=seeded(9), **options) for options in ({}, {"temperature": 1.0}))
     assert_identical(default, one, "200 texts of generate without a temperature, and with temperature=1.0 and the same seed,", because="The default of temperature is 1.0.")
 
 
