@@ -367,7 +367,8 @@ def test_the_head_reads_a_normalised_vector(solution):
     if len(read) != 1 or read[0].shape[-1] != C:
         return  # a head without nn.Linear, such as x @ wte.weight.T: nothing to listen at
     flat = read[0].reshape(-1, C)
-    normal = bool(flat.mean(-1).abs().max() < 1e-3) and bool((flat.var(-1, unbiased=False) - 1).abs().max() < 2e-2)
+    # Where embeddings start at 0.02, their variance is 8e-4 and less, and the norm's epsilon takes a few percent.
+    normal = bool(flat.mean(-1).abs().max() < 1e-3) and bool((flat.var(-1, unbiased=False) - 1).abs().max() < 0.2)
     assert_true(normal, "what the head reads is not normalised", because="A last LayerNorm stands between the blocks and the head: head(ln_f(x)).")
 
 
