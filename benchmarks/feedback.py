@@ -19,8 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import mistakes
 from common.catalogue import ROOT, problems
+
+from common import mistakes
 
 UV = shutil.which("uv") or str(ROOT / ".tools/bin/uv")
 BASE = [sys.executable, "-c", "import torch, pytest"]

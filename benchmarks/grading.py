@@ -23,8 +23,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common import mistakes
 from common.catalogue import ROOT, Problem, problems
+
+from common import mistakes
 from common.cli.grade import chosen
 from common.grading.marks import earned, read_weights, rounded
 

@@ -20,10 +20,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-
-from common.cli.train import RUNS
 from common.texts import read_text
 from common.tokenizer import VOCAB_SIZE, gpt2_tokenizer
+
+from common.cli.train import RUNS
 from common.train.plot import chart
 
 TARGET = 6.16  # the best validation loss published for the plain recipe on the-verdict

@@ -23,8 +23,9 @@ import termios
 import time
 from pathlib import Path
 
-from common import mistakes
 from common.catalogue import ROOT, Problem, find, problems
+
+from common import mistakes
 
 READING = 10.0  # seconds before the first save: meanwhile known mistakes are run ahead of need
 

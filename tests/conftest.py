@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import shutil
 import signal
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from common.catalogue import ROOT
+from common.course.catalogue import ROOT, problems
 
 # Begun in the background by a shell, pytest ignores Ctrl-C, and so would every program that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -34,8 +33,9 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, copy / name, ignore=ignore)
     for name in ("pyproject.toml", "conftest.py"):
         shutil.copy(ROOT / name, copy / name)
-    for skeleton in copy.glob("solutions/*/skeleton.py"):
-        shutil.copy(skeleton, copy / "problems" / skeleton.parent.name / "solution.py")
+    for problem in problems():
+        file = copy / "problems" / problem.name / "solution.py"
+        file.write_text(problem.skeleton, encoding="utf-8")
     return copy
 
 
@@ -47,7 +47,7 @@ def gpt2(checkout: Path) -> Run:
         environment = {**os.environ, "PYTHONPATH": str(checkout), "NO_COLOR": "1", "COLUMNS": "80"}
         done = subprocess.run(
             [sys.executable, *options.pop("python", []), "-m", "common.cli", *arguments],
-            cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False,
+            cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False,
             stdin=subprocess.DEVNULL, **options,
         )  # fmt: skip
         assert "Traceback" not in done.stderr + done.stdout, done.stderr + done.stdout
@@ -57,12 +57,16 @@ def gpt2(checkout: Path) -> Run:
 
 
 class Screen:
-    """A program in a pseudo-terminal of 80x24, and what it has drawn last."""
+    """A program in a pseudo-terminal, and what stands on its screen now."""
 
-    def __init__(self, checkout: Path, *arguments: str) -> None:
+    def __init__(self, checkout: Path, *arguments: str, columns: int = 80, rows: int = 24) -> None:
         pty, self.termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+        import pyte
+
+        self.screen = pyte.Screen(columns, rows)
+        self.stream = pyte.ByteStream(self.screen)
         self.master, self.slave = pty.openpty()
-        self.termios.tcsetwinsize(self.slave, (24, 80))
+        self.termios.tcsetwinsize(self.slave, (rows, columns))
         self.before = self.settings()
         environment = {**os.environ, "PYTHONPATH": str(checkout), "TERM": "xterm", "NO_COLOR": "1"}
         environment.pop("COLUMNS", None)
@@ -71,23 +75,33 @@ class Screen:
             cwd=checkout, env=environment, stdin=self.slave, stdout=self.slave, stderr=self.slave,
             start_new_session=True,
         )  # fmt: skip
-        self.text = ""
 
-    def shows(self, wanted: str, seconds: float = 30) -> str:
-        """Wait until the screen holds the text; returns the screen."""
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self.screen.display]
+
+    def resize(self, columns: int, rows: int) -> None:
+        self.screen.resize(rows, columns)
+        self.termios.tcsetwinsize(self.slave, (rows, columns))
+        self.process.send_signal(signal.SIGWINCH)
+
+    def shows(self, wanted: str, seconds: float = 120) -> str:
+        """Wait until the screen holds the text, however it is broken into lines; returns the screen."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if select.select([self.master], [], [], 0.1)[0]:
-                try:
-                    self.text += os.read(self.master, 65536).decode(errors="replace")
-                except OSError:
-                    break
-            last = self.text.rpartition("\x1b[H")[2]
-            if wanted in re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last)):
-                return last
-        raise AssertionError(
-            f"{wanted!r} did not appear; the last screen was:\n{self.text[-3000:]}"
-        )
+        while wanted not in " ".join(" ".join(self.lines).split()):
+            if time.monotonic() > end or not self._read():
+                text = "\n".join(self.lines)
+                raise AssertionError(f"{wanted!r} did not appear; the screen was:\n{text}")
+        return "\n".join(self.lines)
+
+    def _read(self) -> bool:
+        """Take in what was written meanwhile; whether more can come."""
+        if select.select([self.master], [], [], 0.1)[0]:
+            try:
+                self.stream.feed(os.read(self.master, 65536))
+            except OSError:
+                return False
+        return True
 
     def settings(self) -> list[Any]:
         """How the terminal is set: to be the same afterwards."""
@@ -96,12 +110,11 @@ class Screen:
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
-    def ends(self, seconds: float = 20) -> int | None:
+    def ends(self, seconds: float = 60) -> int | None:
         """Wait for the program to end, and go on reading: a full terminal would hold it up."""
         end = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < end:
-            if select.select([self.master], [], [], 0.1)[0]:
-                self.text += os.read(self.master, 65536).decode(errors="replace")
+            self._read()
         return self.process.poll()
 
     def close(self) -> None:
@@ -117,8 +130,8 @@ class Screen:
 def screen(checkout: Path) -> Iterator[Callable[..., Screen]]:
     opened: list[Screen] = []
 
-    def start(*arguments: str) -> Screen:
-        opened.append(Screen(checkout, *arguments))
+    def start(*arguments: str, **size: int) -> Screen:
+        opened.append(Screen(checkout, *arguments, **size))
         return opened[-1]
 
     yield start

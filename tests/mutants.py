@@ -18,10 +18,11 @@ from pathlib import Path
 
 import torch
 
-from common import light_torch, loading
-from common.catalogue import Problem, find, problems
-from common.collecting import checks_of
-from common.results import Status
+from common import internals
+from common.course.catalogue import Problem, find, problems
+from common.judging import loading
+from common.judging.collecting import checks_of
+from common.judging.records import Status
 
 SECONDS = 10  # a mutant that takes longer loops without end, which a learner would notice
 EXPLAINED = Path(__file__).with_name("equivalent_mutants.toml")
@@ -186,7 +187,7 @@ def survives(problem: Problem, source: str) -> bool:
 
 
 def main(names: list[str]) -> int:
-    light_torch.install()
+    internals.put_off_the_compiler()
     torch.set_num_threads(1)
     explained = tomllib.loads(EXPLAINED.read_text(encoding="utf-8")) if EXPLAINED.is_file() else {}
     total = killed = equivalent = 0
@@ -194,7 +195,7 @@ def main(names: list[str]) -> int:
     for problem in [find(n) for n in names] if names else problems():
         reasons = {entry["mutant"]: entry["because"] for entry in explained.get(problem.name, [])}
         alive, count = [], 0
-        for label, source in mutants(problem.reference.read_text(encoding="utf-8")):
+        for label, source in mutants(problem.reference_text):
             count += 1
             if survives(problem, source):
                 alive.append(label)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.catalogue import find
+from common.course.catalogue import find
 
 PROBLEM = find(5)
 
@@ -97,7 +97,7 @@ def test_reset_keeps_a_backup_and_undo_brings_it_back(gpt2, checkout):
     assert "--yes" in asked.stderr
     assert file.read_text() == mine
     assert gpt2("reset", "5", "--yes").returncode == 0
-    assert file.read_bytes() == PROBLEM.skeleton.read_bytes()
+    assert file.read_bytes() == PROBLEM.skeleton.encode()
     backups = list((checkout / ".gpt2" / "backups" / PROBLEM.name).iterdir())
     assert [b.read_text() for b in backups] == [mine]
     file.write_text("# a new start\n")
@@ -178,5 +178,5 @@ def test_a_problem_without_its_files_is_a_sentence(gpt2, checkout):
 def test_no_torch_where_no_tensor_is_needed(gpt2, command):
     done = gpt2(*command, python=["-X", "importtime"])
     imported = {line.rsplit("|")[-1].strip() for line in done.stderr.splitlines()}
-    assert "common.catalogue" in imported
+    assert "common.course.catalogue" in imported
     assert not imported & {"torch", "numpy", "pytest", "rich"}

@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 import torch
+from common.catalogue import ROOT, find, problems
+from common.grading.screen import doubtful
+from common.grading.watching import suspicious
 from torch import nn
 
 from common import mistakes
-from common.catalogue import ROOT, find, problems
 from common.cli.grade import chosen
 from common.errors import CourseError, UsageError
 from common.grading import sandbox, wire
 from common.grading.marks import earned, read_weights, rounded
-from common.grading.screen import doubtful
 from common.grading.submissions import answered, find_submissions, read, text_of
-from common.grading.watching import suspicious
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="grading needs Linux")
 FIVE, ONE = find(5), find(1)

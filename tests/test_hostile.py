@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-
 from common.catalogue import ROOT, find
+
 from common.grading import sandbox
 from common.grading.marks import Weights, earned, read_weights, rounded
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from common.catalogue import find, problems
 from common.cli.interview_screen import side_by_side
 from common.cli.markdown import plain
-from common.examples import examples_of, try_examples
-from common.loading import load
+from common.course.catalogue import find, problems
+from common.judging.examples import try_examples
+from common.judging.loading import execute, load
 
 BPE = find("interview-6")
 INTERVIEWS = [p for p in problems() if p.is_interview]
@@ -35,7 +35,7 @@ def working_file(checkout: Path, problem=BPE) -> Path:
 def test_a_save_before_the_first_screen_is_not_missed(screen, checkout: Path):
     terminal = screen("interview", "6", "--minutes", "10")
     file = working_file(checkout)
-    while file.read_bytes() != BPE.skeleton.read_bytes():
+    while file.read_bytes() != BPE.skeleton.encode():
         time.sleep(0.001)
     file.write_text("import os\nos._exit(3)\n")
     terminal.shows("Your code ended Python itself (exit code 3)")
@@ -50,7 +50,7 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
     terminal.shows("4:5")
     terminal.shows("TASK")
     file = working_file(checkout)
-    assert file.read_bytes() == BPE.skeleton.read_bytes()
+    assert file.read_bytes() == BPE.skeleton.encode()
     file.write_text("def train_bpe(text, num_merges:\n")
     terminal.shows("The file does not run:")
     file.write_text(
@@ -81,9 +81,7 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
     history = gpt2("interview", "--history").stdout
     assert "100 %   submitted, 1 hint" in history
     assert "best 100 % in 1" in gpt2("interview").stdout
-    assert (
-        checkout / "problems" / BPE.name / "solution.py"
-    ).read_bytes() == BPE.skeleton.read_bytes()
+    assert (checkout / "problems" / BPE.name / "solution.py").read_bytes() == BPE.skeleton.encode()
 
 
 def test_the_hidden_tests_run_when_time_is_up(screen, checkout: Path):
@@ -150,17 +148,17 @@ def test_what_is_asked_for_wrongly_is_told(gpt2):
 
 @each_interview
 def test_every_example_passes_on_the_reference_and_none_on_the_skeleton(problem):
-    assert 3 <= len(examples_of(problem)) <= 6
-    assert all(tried.passes for tried in try_examples(problem, load(problem.reference)))
-    tried = try_examples(problem, load(problem.skeleton))
+    assert 3 <= len(problem.readme.examples) <= 6
+    assert all(t.passes for t in try_examples(problem.readme, load(problem.reference)))
+    tried = try_examples(problem.readme, execute(problem.skeleton, problem.solution))
     assert sum(t.passes for t in tried) <= 1
-    assert all(t.lines for t in tried if not t.passes)
+    assert all(t.facts for t in tried if not t.passes)
     assert [t.caption[:10] for t in tried] == [f"Example {k}." for k in range(1, len(tried) + 1)]
 
 
 @each_interview
 def test_every_interview_has_an_approach(problem):
-    text = (problem.reference.parent / "APPROACH.md").read_text(encoding="utf-8")
+    text = problem.approach.read_text(encoding="utf-8")
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
         "Approach",
@@ -177,10 +175,8 @@ def test_an_interview_is_one_file(problem):
     assert "from common" not in problem.reference.read_text()
 
 
-def test_side_by_side_marks_what_differs(tmp_path):
-    (tmp_path / "a").write_text("one\ntwo\nthree\n")
-    (tmp_path / "b").write_text("one\n2\nthree\nfour\n")
-    rows = [row.split() for row in side_by_side(tmp_path / "a", tmp_path / "b")[2:]]
+def test_side_by_side_marks_what_differs():
+    rows = [row.split() for row in side_by_side("one\ntwo\nthree\n", "one\n2\nthree\nfour\n")[2:]]
     assert rows == [["one", "one"], ["two", "|", "2"], ["three", "three"], ["|", "four"]]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common.catalogue import ROOT, find, problems
+from common.course.catalogue import ROOT, find, problems
 
 PROBLEM = find(5)
 
@@ -161,7 +161,7 @@ def test_without_the_plugin_one_sentence_says_what_to_do():
 def test_untouched_skeletons_are_not_written_yet(tmp_path: Path):
     for problem in (PROBLEM, find(4)):
         (tmp_path / problem.name).mkdir()
-        shutil.copyfile(problem.skeleton, tmp_path / problem.name / "solution.py")
+        (tmp_path / problem.name / "solution.py").write_text(problem.skeleton)
     done = run(
         f"problems/{PROBLEM.name}", "problems/04-multi-head-attention", "--solutions", str(tmp_path)
     )

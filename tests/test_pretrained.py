@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from common import GPT2Config, loading
-from common.catalogue import ROOT, find
+from common import GPT2Config
+from common.course.catalogue import ROOT, find
+from common.judging import loading
 from common.testing import fill
 
 transformers = pytest.importorskip("transformers")

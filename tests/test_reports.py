@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from common.catalogue import ROOT
+
 from common.cli.grade import write
 from common.grading import formats
 from common.grading.page import report_html

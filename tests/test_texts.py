@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from common import gpt2_tokenizer, texts
+from common import gpt2_tokenizer
 from common.errors import CourseError, UsageError
+from common.text import texts
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from common import catalogue, loading
-from common.tokenizer import gpt2_tokenizer
+from common.course import catalogue
+from common.judging import loading
+from common.text.tokenizer import gpt2_tokenizer
 
 END = "<|endoftext|>"
 

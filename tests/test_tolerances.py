@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
-from common import loading
-from common.catalogue import find
+from common.course.catalogue import find
+from common.judging import loading
 from common.testing import draw, draw_ids, fill, tiny
 from common.testing.asserts import ATOL, RTOL
 

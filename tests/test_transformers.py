@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common import GPT2Config, loading
-from common.catalogue import find
+from common import GPT2Config
+from common.course.catalogue import find
+from common.judging import loading
 from common.testing import fill
 
 transformers = pytest.importorskip("transformers")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.catalogue import find
+from common.course.catalogue import find
 
 PROBLEM = find(5)
 
@@ -66,7 +66,7 @@ def test_reset_asks_and_keeps_a_backup(screen, checkout: Path):
     assert file.read_bytes() == PROBLEM.reference.read_bytes()
     terminal.press("xy")
     terminal.shows("not written yet: causal_mask")
-    assert file.read_bytes() == PROBLEM.skeleton.read_bytes()
+    assert file.read_bytes() == PROBLEM.skeleton.encode()
     assert list((checkout / ".gpt2" / "backups" / PROBLEM.name).iterdir())
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
+from types import ModuleType
 
-from common.errors import CourseError
+from common.errors import CourseError, UsageError
 
 # name: (module in common.cli and its function, what it does in one line)
 COMMANDS = {
@@ -22,8 +25,10 @@ COMMANDS = {
     "generate": ("generate.run", "let the trained model write"),
     "export": ("export.run", "write the trained model as a folder that transformers loads"),
     "reset": ("learn.reset", "start a problem over; your file is kept as a backup"),
-    "undo": ("learn.undo", "bring back what the last reset took"),
+    "undo": ("learn.undo", "bring back what a reset took"),
     "grade": ("grade.run", "grade a class: submissions in, reports out (GRADING.md)"),
+    "author": ("author.run", "add a problem, or see what one lacks (CONTRIBUTING.md)"),
+    "completion": ("completion.run", "what makes your shell complete these commands"),
 }
 
 
@@ -42,49 +47,86 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CourseError as error:
         print(f"gpt2: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # `gpt2 list | head`
+            sys.stderr.close()
+            return 0
+        if error.filename is None or not error.strerror:
+            raise
+        print(f"gpt2: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `gpt2 list | head`
-        sys.stderr.close()
-        return 0
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if arguments[:1] == ["--course"]:
+        if len(arguments) < 2:
+            raise UsageError("--course needs the folder that holds problems/ and solutions/")
+        os.environ["GPT2_COURSE"] = str(Path(arguments[1]).expanduser().resolve())
+        arguments = arguments[2:]
     if not arguments:
         return importlib.import_module("common.cli.learn").status()
     name, rest = arguments[0], arguments[1:]
     if name in ("-h", "--help", "help"):
         print(overview())
         return 0
+    if name in ("-V", "--version", "version"):
+        print(version())
+        return 0
     if name not in COMMANDS:
         from difflib import get_close_matches
 
         close = get_close_matches(name, COMMANDS, n=1)
         meant = f"; did you mean `gpt2 {close[0]}`?" if close else ""
-        print(
-            f"gpt2: there is no command {name!r}{meant} (gpt2 --help lists them)", file=sys.stderr
-        )
-        return 2
-    target, summary = COMMANDS[name]
-    module_name, function = target.split(".")
-    module = importlib.import_module(f"common.cli.{module_name}")
-    parser = argparse.ArgumentParser(
-        prog=f"gpt2 {name}", description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
-    )
+        raise UsageError(f"there is no command {name!r}{meant} (gpt2 --help lists them)")
+    module = _module(name)
+    parser = argparse.ArgumentParser(prog=f"gpt2 {name}", allow_abbrev=False)
+    fill_parser(parser, name, module)
+    return getattr(module, COMMANDS[name][0].split(".")[1])(parser.parse_args(rest))
+
+
+def fill_parser(
+    parser: argparse.ArgumentParser, name: str, module: ModuleType | None = None
+) -> None:
+    """Give a parser the arguments of a command."""
+    module = module or _module(name)
+    summary = COMMANDS[name][1]
+    parser.description = f"{summary[0].upper()}{summary[1:]}."
     add = getattr(module, f"add_{name}_arguments", None) or getattr(module, "add_arguments", None)
     if add:
         add(parser)
-    return getattr(module, function)(parser.parse_args(rest))
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"common.cli.{COMMANDS[name][0].split('.')[0]}")
+
+
+def version() -> str:
+    """The course's version, and those of what it runs on."""
+    from importlib import metadata
+
+    def of(package: str) -> str:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return "not installed"
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"gpt2 {of('write-gpt2')} (Python {python}, torch {of('torch')}, {sys.platform})"
 
 
 def overview() -> str:
     """The commands, a line each."""
     lines = [
-        "usage: gpt2 [command] [options]",
+        "usage: gpt2 [--course DIR] [command] [options]",
         "",
         "Without a command: where you stand and what is next.",
         "",
     ]
     lines += [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
-    return "\n".join([*lines, "", "gpt2 COMMAND --help says more."])
+    lines += ["", "gpt2 COMMAND --help says more; gpt2 --version says what runs here."]
+    return "\n".join(
+        [*lines, "--course DIR adds the problems of a folder of your own (GPT2_COURSE does too)."]
+    )

@@ -6,7 +6,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from common.catalogue import shown
+from common.course.catalogue import shown
 from common.errors import UsageError
 
 
@@ -22,12 +22,14 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.folder).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already and not empty: name a new folder")
-    from common.cli.generate import load_model
-    from common.tokenizer import packaged_vocabulary
+    from common.cli.generate import load_model, place_of
+
+    place = place_of(args.source)
+    from common.text.tokenizer import packaged_vocabulary
     from common.train.checkpoint import write_weights
     from common.train.parts import parts
 
-    model = load_model(args.source, parts(mine=False))
+    model = load_model(place, parts(mine=False))
     aside = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)

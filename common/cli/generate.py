@@ -5,15 +5,25 @@ from __future__ import annotations
 import argparse
 import codecs
 import contextlib
+import logging
+import os
+import socket
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.catalogue import shown
+from common.course.catalogue import shown
 from common.errors import CourseError, UsageError
+from common.train import runs
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
+
+    from common.train.parts import Parts
+
+# What writing with the learner's own parts rests on.
+OWN = (4, 5, 6, 7, 8, 9, 10, 15, 17)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,13 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K most likely only")
     parser.add_argument(
         "--top-p", type=float, metavar="P", help="draw from the smallest set that holds P"
-    )
-    parser.add_argument(
-        "--lookup",
-        type=int,
-        default=0,
-        metavar="N",
-        help="guess up to N tokens ahead from earlier text and check them at once: sooner where it repeats",
     )
     parser.add_argument("--seed", type=int, help="the same text every time")
     parser.add_argument(
@@ -48,69 +51,96 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write a continuation to stdout."""
     _check(args)
+    place = place_of(args.source)
     import torch
 
-    from common.fast.decode import stream
-    from common.tokenizer import gpt2_tokenizer
-    from common.train.parts import FOUNDATION, LATER, parts
+    from common.text.tokenizer import gpt2_tokenizer
+    from common.train.decode import stream
+    from common.train.parts import parts
 
-    chosen = parts(mine=args.mine, numbers=FOUNDATION + LATER)
-    model = load_model(args.source, chosen)
+    chosen = parts(mine=args.mine, numbers=OWN)
+    model = load_model(place, chosen)
     tokenizer = gpt2_tokenizer()
-    ids = tokenizer.encode(args.prompt, allowed_special="all")
-    if not ids:
-        ids = [tokenizer.eot_token]
+    ids = tokenizer.encode(args.prompt, allowed_special="all") or [tokenizer.eot_token]
     prompt = torch.tensor([ids])
     generator = torch.Generator()
     generator.manual_seed(args.seed) if args.seed is not None else generator.seed()
-    choose = _choice(args, chosen, generator)
-    context = model.config.n_positions
-    tokens = (
-        _own_stream(model, prompt, args, chosen, generator)
-        if args.mine
-        else stream(model, prompt, args.tokens, context, choose, args.lookup)
-    )
-    say = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a character may take two tokens
+    if args.mine:
+        tokens = _own_stream(model, prompt, args, chosen, generator)
+    else:
+        choose = _choice(args, chosen, generator)
+        tokens = stream(model, prompt, args.tokens, model.config.n_positions, choose)
     print(args.prompt, end="", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-        for token in tokens:
-            number = int(token)
-            if number == tokenizer.eot_token:
-                break
-            piece = (
-                tokenizer.decode_single_token_bytes(number) if number < tokenizer.n_vocab else b""
-            )
-            print(say.decode(piece), end="", flush=True)
-    print(say.decode(b"", final=True))
+        for piece in _pieces(tokens, tokenizer):
+            print(piece, end="", flush=True)
+    print()
     return 0
 
 
-def load_model(source: str | None, chosen: Any) -> Any:
+def place_of(source: str | None) -> str:
+    """Where the weights are: a folder, or a name on the hub.
+
+    Raises:
+        CourseError: there is no checkpoint, or no way to the hub.
+    """
+    if source is None:
+        latest = runs.latest_run()
+        place = runs.checkpoint_in(latest)
+        unfinished = "" if runs.is_finished(latest) else ", a run that did not come to its end"
+        print(f"({shown(place)}{unfinished})", file=sys.stderr)
+        return str(place)
+    local = next((p for p in (Path(source).expanduser(), runs.RUNS / source) if p.is_dir()), None)
+    if local:
+        return str(runs.checkpoint_in(local))
+    _prepare_hub()
+    return source
+
+
+def load_model(place: str, chosen: Parts) -> Any:
     """The model to write with, in eval mode.
 
     Raises:
-        CourseError: there is no checkpoint, or what is there cannot be loaded.
+        CourseError: what is there cannot be loaded.
     """
-    from common.cli.train import RUNS
-    from common.train.checkpoint import find, latest_run
-
-    if source is None:
-        place = str(find(latest_run(RUNS)))
-        print(f"({shown(Path(place))})", file=sys.stderr)
-    else:
-        local = next((p for p in (Path(source).expanduser(), RUNS / source) if p.is_dir()), None)
-        place = str(find(local)) if local else source
     try:
         return chosen(17, "from_pretrained")(place).eval()
     except ValueError as error:
         raise CourseError(str(error)) from None
 
 
-def _choice(args: argparse.Namespace, chosen: Any, generator: Any) -> Any:
+def _prepare_hub() -> None:
+    """Keep the hub's client quiet; without a network let it look into its cache only, as it would try for long."""
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    host = os.environ.get("HF_ENDPOINT", "https://huggingface.co").split("//")[-1].split("/")[0]
+    try:
+        name, _, port = host.partition(":")
+        socket.create_connection((name, int(port or 443)), timeout=3).close()
+    except OSError:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the client is imported
+
+
+def _pieces(tokens: Iterator[Tensor], tokenizer: Any) -> Iterator[str]:
+    """Text as it can be shown: a character may take two tokens."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for token in tokens:
+        number = int(token)
+        if number == tokenizer.eot_token:
+            break
+        known = number < tokenizer.n_vocab
+        yield decoder.decode(tokenizer.decode_single_token_bytes(number) if known else b"")
+    yield decoder.decode(b"", final=True)
+
+
+def _choice(
+    args: argparse.Namespace, chosen: Parts, generator: Generator
+) -> Callable[[Tensor], Tensor]:
     import torch
 
+    from common.train.decode import greedy
+
     if args.temperature == 0:
-        return lambda logits: logits.argmax(-1, keepdim=True)
+        return greedy
     keep = chosen(15, "filter_logits")
 
     def draw(logits: Tensor) -> Tensor:
@@ -121,8 +151,8 @@ def _choice(args: argparse.Namespace, chosen: Any, generator: Any) -> Any:
 
 
 def _own_stream(
-    model: Any, prompt: Tensor, args: argparse.Namespace, chosen: Any, generator: Any
-) -> Any:
+    model: Any, prompt: Tensor, args: argparse.Namespace, chosen: Parts, generator: Generator
+) -> Iterator[Tensor]:
     """A token at a time through the learner's own generate."""
     import torch
 
@@ -140,8 +170,6 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--tokens must not be negative, not {args.tokens}")
     if args.temperature < 0:
         raise UsageError(f"--temperature must not be negative, not {args.temperature:g}")
-    if args.lookup < 0:
-        raise UsageError(f"--lookup must not be negative, not {args.lookup}")
     if args.top_k is not None and args.top_k < 1:
         raise UsageError(f"--top-k must be at least 1, not {args.top_k}")
     if args.top_p is not None and not 0 < args.top_p <= 1:

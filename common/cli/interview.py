@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from datetime import datetime
 
-from common import attempts
-from common.attempts import Attempt
-from common.catalogue import Problem, find, problems, shown
-from common.cli.interview_screen import LIMIT, Interview, finish, minutes
-from common.cli.terminal import Terminal
+from common.cli.interview_screen import Interview, finish, hidden_tests, minutes
+from common.cli.screen import require_terminal
+from common.course.catalogue import Problem, find, problems, shown
 from common.errors import CourseError, UsageError
-from common.warm_client import Warm
+from common.judging.records import Verdict
+from common.learner import attempts
+from common.learner.attempts import Attempt
+from common.running.judge import Judge
+from common.shell import gpt2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("problem", nargs="?", help="1 to 6, or a name; without it: the list")
+    parser.add_argument("problem", nargs="?", help="its number or name; without it: the list")
     parser.add_argument(
         "--minutes", type=float, metavar="N", help="the time limit (default: the problem's own)"
     )
@@ -40,34 +43,37 @@ def run(args: argparse.Namespace) -> int:
         if not attempt:
             raise CourseError(f"no attempt at {problem.key} is running")
         return _submit_without_screen(problem, attempt)
+    require_terminal()
     fresh = attempt is None
-    with Terminal() as terminal:
-        attempt = attempt or attempts.begin(problem, args.minutes or problem.minutes)
-        interview = Interview(terminal, problem, attempt, fresh=fresh)
-        left = False
-        try:
-            interview.loop()
-        except KeyboardInterrupt:
-            left = True
-        finally:
-            interview.close()
-    print("\n".join(_goodbye(interview.attempt)))
-    return 130 if left else 0
+    attempt = attempt or attempts.begin(problem, args.minutes or problem.readme.minutes)
+    last = [attempt]
+    try:
+        asyncio.run(_on_a_screen(problem, last, fresh))
+    except KeyboardInterrupt:
+        print("\n".join(_goodbye(last[0])))
+        return 130
+    print("\n".join(_goodbye(last[0])))
+    return 0
+
+
+async def _on_a_screen(problem: Problem, last: list[Attempt], fresh: bool) -> None:
+    interview = Interview(problem, last[0], fresh=fresh)
+    try:
+        await interview.screen.run(interview.run())
+    finally:
+        last[0] = interview.attempt
 
 
 def _submit_without_screen(problem: Problem, attempt: Attempt) -> int:
-    warm = Warm()
-    try:
-        number = warm.check(problem, LIMIT, attempt.file)
-        while True:
-            answers = [m for m in warm.read() if m.get("id") == number]
-            if answers:
-                break
-    finally:
-        warm.close()
-    done, lines = finish(
-        problem, attempt, "time was up" if attempt.left == 0 else "submitted", answers[0]
-    )
+    async def judged() -> Verdict:
+        judge = Judge()
+        try:
+            return await judge.judge(hidden_tests(problem, attempt))
+        finally:
+            await judge.close()
+
+    how = "time was up" if attempt.left == 0 else "submitted"
+    done, lines = finish(problem, attempt, how, asyncio.run(judged()))
     print("\n".join(lines))
     return 0 if done.score == 100 else 1
 
@@ -79,18 +85,18 @@ def _overview() -> list[str]:
         own = [a for a in past if a.problem == problem.name]
         done = [a for a in own if not a.runs]
         note = f"best {max(a.score for a in done)} % in {len(done)}" if done else ""
-        if any(a.runs and a.left for a in own):
-            note = "running"
+        if going := [a for a in own if a.runs and a.left]:
+            note = f"running, {going[-1].left / 60:.0f} min left"
+        readme = problem.readme
         lines.append(
-            f"  {int(problem.key[-2:])}  {problem.title:<32} {problem.difficulty:<7} "
-            f"{problem.minutes} min   {note}".rstrip()
+            f"  {int(problem.key[-2:]):>2}  {problem.title:<32} {readme.difficulty:<7} {readme.minutes} min   {note}".rstrip()
         )
-    return [*lines, "", "gpt2 interview N begins; --history shows all attempts."]
+    return [*lines, "", f"{gpt2('interview N')} begins; --history shows all attempts."]
 
 
 def _history(past: list[Attempt]) -> list[str]:
     if not past:
-        return ["No attempt yet: gpt2 interview lists the problems."]
+        return [f"No attempt yet: {gpt2('interview')} lists the problems."]
     lines = []
     for a in past:
         when = datetime.fromtimestamp(a.begun).strftime("%Y-%m-%d %H:%M")
@@ -109,7 +115,7 @@ def _goodbye(attempt: Attempt) -> list[str]:
             f"{attempt.score} % in {minutes(attempt.used)} minutes. {shown(attempt.folder)} keeps it."
         ]
     number = int(attempt.problem[10:12])
-    return [f"The clock goes on. Come back with: uv run gpt2 interview {number}"]
+    return [f"The clock goes on. Come back with: {gpt2(f'interview {number}')}"]
 
 
 def _wanted(text: str) -> Problem:

@@ -2,229 +2,187 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
-import selectors
-import shutil
-import textwrap
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from common.attempts import Attempt
-from common.catalogue import SOLUTIONS, Problem, shown
 from common.cli import learn
 from common.cli.markdown import plain
-from common.cli.saves import Saves, content
-from common.cli.terminal import Terminal
-from common.errors import CourseError
-from common.progress import write_atomically
-from common.results import Status
-from common.warm_client import Warm
+from common.cli.screen import Page, Screen
+from common.course.catalogue import Problem, shown
+from common.files import content, write_atomically
+from common.judging.records import Ended, Request, Verdict
+from common.judging.report import report, wrapped
+from common.learner.attempts import Attempt
+from common.running.session import Session
 
 LIMIT = 20.0  # seconds for the hidden tests, or for the examples after a save
-KEYS = "t task  e examples  h hint  s submit  q give up  (Ctrl-C leaves, clock goes on)"
+KEYS = "t task  e examples  h hint  s submit  q give up  Ctrl-C leaves, the clock goes on"
 AFTER = "v verdict  d yours and the reference  a approach  q quit"
+Lines = Callable[[int], list[str]]
+
+
+def hidden_tests(problem: Problem, attempt: Attempt) -> Request:
+    """What is asked at the end."""
+    return Request(problem.name, attempt.file, "given", limit=LIMIT)
 
 
 class Interview:
     """An attempt on the screen."""
 
-    def __init__(self, terminal: Terminal, problem: Problem, attempt: Attempt, *, fresh: bool):
-        self.terminal, self.problem, self.attempt = terminal, problem, attempt
-        self.warm = Warm()
-        self.warm.prepare(problem)
-        self.seen = content(problem.skeleton if fresh else attempt.file)
-        self.saves = Saves([attempt.folder])
-        self.expected = 0
+    def __init__(self, problem: Problem, attempt: Attempt, *, fresh: bool) -> None:
+        self.problem, self.attempt = problem, attempt
+        self.session = Session(LIMIT, self.on_verdict, request=self._examples)
         self.ending = ""  # why the hidden tests run
-        self.judged: list[str] = []
-        self.view, self.offset, self.hidden = "task", 0, 0
-        self.saved: list[str] = ["Nothing saved yet."]
-        self.body: list[str] = []
-        self._show_task()
+        self.view, self.body, self.offset = "", (lambda _: []), 0
+        self.judged: Lines = lambda _: []
+        self.saved: Lines = lambda _: ["Nothing saved yet."]
         if not fresh:
-            self.saved = ["Welcome back: the clock went on while you were away.", *self.saved]
-            self._look(saved=True)
+            self.saved = lambda _: ["Welcome back: the clock went on while you were away."]
+        self._show_task()
+        self.session.open(problem, check=not fresh)
+        if fresh:  # what was saved since counts as a save
+            self.session.seen[attempt.file] = problem.skeleton.encode()
+        self.screen = Screen(self.page, self.on_key)
 
-    def loop(self) -> None:
-        """Wait for keys, saves, answers and the clock, until it is over."""
-        with selectors.DefaultSelector() as ready:
-            for source in (self.terminal, self.saves, self.warm):
-                ready.register(source, selectors.EVENT_READ)
-            while True:
-                if self.attempt.runs and not self.ending and self.attempt.left == 0:
-                    self._end("time was up")
-                self.draw()
-                events = [key.fileobj for key, _ in ready.select(self._until_next_second())]
-                if self.saves in events:
-                    saved = bool(self.saves.take())
-                    if self.attempt.runs and not self.ending:
-                        self._look(saved=saved)
-                if self.warm in events:
-                    try:
-                        for message in self.warm.read():
-                            self._on_answer(message)
-                    except EOFError:
-                        raise CourseError("the checking process is gone; start again") from None
-                if self.terminal in events and any(
-                    self.on_key(key) == "quit" for key in self.terminal.pressed()
-                ):
-                    return
+    def _examples(self, problem: Problem) -> Request:
+        return Request(problem.name, self.attempt.file, "given", examples=True, limit=LIMIT)
 
-    def _until_next_second(self) -> float | None:
-        return self.attempt.left % 1 + 0.01 if self.attempt.runs and not self.ending else None
+    async def run(self) -> None:
+        """Watch the file and the clock."""
+        clock = asyncio.create_task(self._tick())
+        try:
+            await self.session.run([self.attempt.folder])
+        finally:
+            clock.cancel()
+
+    async def _tick(self) -> None:
+        while self.attempt.runs and not self.ending:
+            if self.attempt.left == 0:
+                self._end("time was up")
+            self.screen.draw()
+            await asyncio.sleep(self.attempt.left % 1 + 0.01)
 
     # --- what happens
 
-    def _look(self, *, saved: bool) -> None:
-        """Try the examples, and nothing else, if the file is another one or was saved for the first time."""
-        now = content(self.attempt.file)
-        if now == self.seen and (self.expected or not saved):
-            return
-        self.seen = now
-        self.expected = self.warm.check(self.problem, LIMIT, self.attempt.file, examples=True)
-
-    def _end(self, how: str) -> None:
-        """Stop and run the hidden tests."""
-        self.ending = how
-        self.view, self.offset = "end", 0
-        self.body = [f"{how[0].upper()}{how[1:]}. Running the hidden tests ..."]
-        self.expected = self.warm.check(self.problem, LIMIT, self.attempt.file)
-
-    def _on_answer(self, message: dict[str, Any]) -> None:
-        if message.get("id") != self.expected:
-            return
+    def on_verdict(self, verdict: Verdict) -> None:
         if self.ending:
-            self.attempt, self.judged = finish(self.problem, self.attempt, self.ending, message)
-            self.view, self.offset, self.body = "end", 0, self.judged
+            self.attempt, lines = finish(self.problem, self.attempt, self.ending, verdict)
+            self.judged = lambda width: [piece for line in lines for piece in wrapped(line, width)]
+            self.show("end", self.judged)
             return
-        self.saved = [f"Saved at {datetime.now():%H:%M:%S}.", "", *_candidates_view(message)]
+        stamp = f"Saved at {datetime.now():%H:%M:%S}."
+        self.saved = lambda width: [stamp, "", *candidates_view(verdict, width)]
         if self.view in ("task", "examples"):
-            self.view, self.offset, self.body = "examples", 0, self.saved
+            self.show("examples", self.saved)
 
-    def on_key(self, key: str) -> str | None:
-        room = max(self.terminal.size()[1] - 5, 1)
-        if key in (" ", "\x1b[B", "j") and self.hidden:
-            self.offset += room if key == " " else 1
-        elif key in ("b", "\x1b[A", "k"):
-            self.offset = max(self.offset - (room if key == "b" else 1), 0)
+    def on_key(self, key: str) -> None:
+        if (offset := self.screen.scroll(key)) is not None:
+            self.offset = offset
         elif not self.attempt.runs:
-            return self._key_after(key)
+            self._after(key)
         elif self.ending:
             pass
         elif self.view in ("submit?", "give up?"):
             if key == "y":
                 self._end("submitted" if self.view == "submit?" else "given up")
             else:
-                self._text("examples", self.saved)
+                self.show("examples", self.saved)
         elif key == "t":
             self._show_task()
         elif key == "e":
-            self._text("examples", self.saved)
+            self.show("examples", self.saved)
         elif key == "h":
             self._hint()
         elif key == "s":
-            self._text(
-                "submit?", ["Submit, and see the score?", "", "y submits, any other key goes on."]
-            )
+            self._ask("submit?", "Submit, and see the score?", "y submits, any other key goes on.")
         elif key == "q":
-            self._text(
-                "give up?",
-                ["Give up? The hidden tests run on what you have.", "", "y gives up, any other key goes on."],
-            )  # fmt: skip
-        return None
+            question = "Give up? The hidden tests run on what you have."
+            self._ask("give up?", question, "y gives up, any other key goes on.")
 
-    def _key_after(self, key: str) -> str | None:
+    def _after(self, key: str) -> None:
         if key == "q":
-            return "quit"
-        if key == "v":
-            self._text("end", self.judged)
+            self.screen.close()
+        elif key == "v":
+            self.show("end", self.judged)
         elif key == "d":
-            self._text("end", side_by_side(self.attempt.file, self.problem.reference))
+            mine, theirs = _text(self.attempt.file), self.problem.reference_text
+            self.show("end", lambda width: side_by_side(mine, theirs, width))
         elif key == "a":
-            self._text("end", plain(_approach(self.problem).read_text(encoding="utf-8")))
-        return None
+            text = self.problem.approach.read_text(encoding="utf-8")
+            self.show("end", lambda width: plain(text, width))
+
+    def _end(self, how: str) -> None:
+        """Stop and run the hidden tests."""
+        self.ending = how
+        said = f"{how[0].upper()}{how[1:]}. Running the hidden tests ..."
+        self.show("end", lambda _: [said])
+        self.session.check(hidden_tests(self.problem, self.attempt))
 
     def _hint(self) -> None:
-        hints = self.problem.hints
+        hints = self.problem.readme.hints
         number = min(self.attempt.hints, len(hints) - 1)
         self.attempt = self.attempt.hinted(number + 1)
-        title, text = hints[number]
-        self._text(
-            "hint",
-            [
-                title,
-                "",
-                *plain(text),
-                "",
-                f"{number + 1} of {len(hints)} opened; the history will say so.",
-            ],
-        )
+        hint, end = hints[number], f"{number + 1} of {len(hints)} opened; the history will say so."
+        self.show("hint", lambda width: [hint.title, "", *plain(hint.text, width), "", end])
 
     # --- what is shown
 
-    def draw(self) -> None:
+    def page(self) -> Page:
         left = round(self.attempt.left)
-        state = (
-            f"{left // 60:d}:{left % 60:02d} left"
-            if self.attempt.runs
-            else f"{self.attempt.score} %"
-        )
-        total = 60 * self.attempt.minutes
+        total = round(60 * self.attempt.minutes)
+        running = f"{left // 60:d}:{left % 60:02d} left"
+        state = running if self.attempt.runs else f"{self.attempt.score} %"
         head = [
-            f"{learn.bar(round(total) - left, round(total), 20)} {state}   {_label(self.problem)}",
+            f"{learn.bar(total - left, total)} {state}   {self.problem.label}",
             shown(self.attempt.file),
             "",
         ]
-        foot = KEYS if self.attempt.runs else AFTER
-        self.hidden = self.terminal.draw(head, self.body, foot, offset=self.offset)
+        return Page(head, self.body, KEYS if self.attempt.runs else AFTER, self.offset)
+
+    def show(self, view: str, body: Lines) -> None:
+        self.view, self.body, self.offset = view, body, 0
+        if hasattr(self, "screen"):
+            self.screen.draw()
 
     def _show_task(self) -> None:
-        text = self.problem.readme_text.partition("\n## Task\n")[2].partition("\n## Hints\n")[0]
-        self._text("task", plain("## Task\n" + text))
+        self.show("task", lambda width: plain(self.problem.readme.task, width))
 
-    def _text(self, view: str, lines: list[str]) -> None:
-        self.view, self.offset, self.body = view, 0, lines
-
-    def close(self) -> None:
-        self.saves.close()
-        self.warm.close()
+    def _ask(self, view: str, *lines: str) -> None:
+        self.show(
+            view,
+            lambda width: [x for line in (lines[0], "", *lines[1:]) for x in wrapped(line, width)],
+        )
 
 
 def finish(
-    problem: Problem, attempt: Attempt, how: str, message: dict[str, Any]
+    problem: Problem, attempt: Attempt, how: str, verdict: Verdict
 ) -> tuple[Attempt, list[str]]:
     """Stop the clock, keep the score, and lay report, reference and approach beside the file."""
     late = attempt.file.stat().st_mtime - (attempt.begun + 60 * attempt.minutes)
-    if "ended" in message:
-        passed, checks = 0, 1
-        verdict = ["", _why_ended(message)]
-    else:
-        outcomes = message["outcomes"]
-        passed = sum(status == Status.PASSED for _, status, _ in outcomes)
-        checks, verdict = len(outcomes) or 1, message["lines"]
-    done = attempt.ended(how, passed, checks)
-    shutil.copyfile(problem.reference, attempt.folder / "reference.py")
-    shutil.copyfile(_approach(problem), attempt.folder / "APPROACH.md")
-    lines = [
-        f"{how[0].upper()}{how[1:]} after {minutes(done.used)} of {attempt.minutes:g} minutes: {done.score} %.",
-        *([f"The file was changed {late / 60:.0f} minutes after time was up; that counts too."] if late > 60 else []),
-        "",
-        *[line for line in verdict[1:] if not line.startswith("Next: ")],
-        "",
-        "Beside your file now: reference.py, APPROACH.md and report.txt, in",
-        f"{shown(attempt.folder)}",
-    ]  # fmt: skip
+    done = attempt.ended(how, verdict.passed, len(verdict.outcomes) or 1)
+    write_atomically(attempt.folder / "reference.py", problem.reference_text)
+    write_atomically(attempt.folder / "APPROACH.md", problem.approach.read_bytes())
+    used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
+    lines = [f"{how[0].upper()}{how[1:]} after {used}: {done.score} %."]
+    if late > 60:
+        lines.append(
+            f"The file was changed {late / 60:.0f} minutes after time was up; that counts too."
+        )
+    lines += ["", *(line for line in report(verdict)[1:] if not line.startswith("Next: ")), ""]
+    lines += [
+        f"Beside your file now: reference.py, APPROACH.md and report.txt, in {shown(attempt.folder)}"
+    ]
     write_atomically(attempt.folder / "report.txt", "\n".join(lines) + "\n")
     return done, lines
 
 
-def side_by_side(mine: Path, reference: Path, width: int = 80) -> list[str]:
-    """Two files in two columns, lines that differ marked."""
+def side_by_side(mine: str, reference: str, width: int = 80) -> list[str]:
+    """Two texts in two columns, lines that differ marked."""
     column = (width - 3) // 2
-    left, right = (
-        p.read_text(encoding="utf-8", errors="replace").splitlines() for p in (mine, reference)
-    )
+    left, right = mine.splitlines(), reference.splitlines()
     rows = [f"{'yours':<{column}}   the reference", ""]
 
     def row(a: str, mark: str, b: str) -> str:
@@ -240,36 +198,31 @@ def side_by_side(mine: Path, reference: Path, width: int = 80) -> list[str]:
     return rows
 
 
-def _candidates_view(message: dict[str, Any]) -> list[str]:
-    if "ended" in message:
-        return textwrap.wrap(_why_ended(message), 80)
-    if not message["loads"]:
-        return ["The file does not run:", *_set_in(message["lines"], "  ")]
-    lines = []
-    for caption, passes, detail in message["examples"]:
-        lines.append(
-            f"{'passes' if passes else 'FAILS':<7} {textwrap.shorten(caption, 70, placeholder=' ...')}"
+def candidates_view(verdict: Verdict, width: int) -> list[str]:
+    """What a save shows: whether it runs, and which examples pass; nothing of the hidden tests."""
+    if verdict.ended == Ended.TIMEOUT:
+        where = verdict.where or "an unknown place"
+        return wrapped(
+            f"No end after {LIMIT:g} seconds: likely an endless loop, at {where}.", width
         )
-        lines += _set_in(detail, " " * 8)
+    if verdict.ended:
+        return wrapped(f"Your code ended Python itself ({verdict.where}).", width)
+    if verdict.failure:
+        lines = verdict.failure.splitlines()
+        return [
+            "The file does not run:",
+            *(x for line in lines for x in wrapped("  " + line, width)),
+        ]
+    lines = []
+    for example in verdict.examples:
+        lines += wrapped(f"{'passes' if example.passes else 'FAILS':<7} {example.caption}", width)
+        lines += [
+            x
+            for fact in example.facts
+            for line in fact.splitlines()
+            for x in wrapped("        " + line, width)
+        ]
     return lines
-
-
-def _set_in(lines: list[str], indent: str) -> list[str]:
-    """Set in, and wrapped to at most two lines each."""
-    out = []
-    for line in lines:
-        lead = indent + " " * (len(line) - len(line.lstrip()))
-        out += textwrap.wrap(
-            line.strip(), 80, initial_indent=lead, subsequent_indent=lead + "  ", max_lines=2, placeholder=" ...",
-        ) or [""]  # fmt: skip
-    return out
-
-
-def _why_ended(message: dict[str, Any]) -> str:
-    where = message.get("where") or "an unknown place"
-    if message["ended"] == "timeout":
-        return f"No end after {LIMIT:g} seconds: likely an endless loop, at {where}."
-    return f"Your code ended Python itself ({where})."
 
 
 def minutes(value: float | None) -> str:
@@ -277,9 +230,5 @@ def minutes(value: float | None) -> str:
     return f"{value or 0:.1f}"
 
 
-def _label(problem: Problem) -> str:
-    return f"Interview {problem.key[-2:]} {problem.title}"
-
-
-def _approach(problem: Problem) -> Path:
-    return SOLUTIONS / problem.name / "APPROACH.md"
+def _text(path: Path) -> str:
+    return content(path).decode("utf-8", errors="replace")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
+import re
 import sys
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.catalogue import ROOT, shown
 from common.config import GPT2Config
+from common.course.catalogue import shown
 from common.errors import CourseError, UsageError
+from common.text.texts import require_text
+from common.train import runs
 from common.train.settings import PRESETS, Settings
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from common.train.distributed import World
     from common.train.loop import Trainer
 
-RUNS = ROOT / "checkpoints"
 _CONFIG_FLAGS: dict[str, type] = {
     f.name: float if isinstance(f.default, float) else int for f in fields(GPT2Config)
 }
@@ -40,10 +41,16 @@ _HELP = {
     "prompt": "what the samples continue",
     "mine": "build everything from your own solutions",
     "fast": "fused attention and loss, on the same parameters",
-    "label_smoothing": "share of each target that goes to all tokens alike",
     "low_memory": "update each weight as soon as its gradient is there; needs --grad-clip 0",
     "compile": "torch.compile; pays on long runs",
 }
+_MAY_CHANGE = {
+    "epochs",
+    "eval_every",
+    "eval_batches",
+    "prompt",
+    "sample_tokens",
+}  # in a resumed run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,20 +102,36 @@ def _add_flag(section: argparse._ArgumentGroup, name: str) -> None:
     section.add_argument(flag, type=kind, metavar=metavar, choices=choices, help=said)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for, checked before torch is imported and before anything is written."""
+
+    settings: Settings
+    config: GPT2Config
+    run: Path
+    checkpoint: Path | None  # where a resumed run goes on
+
+
 def run(args: argparse.Namespace) -> int:
     """Train, and leave plot, history and checkpoint."""
+    plan = resumed(args) if args.resume is not None else begun(args, gpu=False)
+    require_text(plan.settings.text)
+    if args.device and not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", args.device):
+        raise UsageError(f"--device {args.device} cannot be used here: there are cpu, cuda and mps")
     import torch
 
-    from common.fast.memory import keep_freed_memory
     from common.train.distributed import world
+    from common.train.memory import keep_freed_memory
 
     device = _device(args.device, torch)
+    if args.resume is None and device.type == "cuda":  # a larger model is the default there
+        plan = begun(args, gpu=True)
     with world() as processes:
         try:
-            trainer = _prepare(args, device, processes)
+            trainer = _trainer(plan, device, processes)
             if not trainer.settings.low_memory:  # kept memory is time won
                 keep_freed_memory()
-            return _train(trainer)
+            return _train(trainer, new=plan.checkpoint is None)
         except (RuntimeError, ValueError) as error:
             if processes.ranks == 1:
                 raise
@@ -118,48 +141,69 @@ def run(args: argparse.Namespace) -> int:
             ) from error
 
 
-def _prepare(args: argparse.Namespace, device: torch.device, processes: World) -> Trainer:
-    from common.train import checkpoint, data
-    from common.train.loop import Trainer
-    from common.train.parts import FOUNDATION, LATER, parts
+def resumed(args: argparse.Namespace) -> Plan:
+    """The plan of a run that goes on.
 
-    given = {name: value for name in _own_flags() if (value := getattr(args, name)) is not None}
-    folder: Path | None = None
-    if args.resume is not None:
-        run = _existing(args.resume)
-        folder = checkpoint.pointed(run, "last")
-        if folder is None:
-            raise CourseError(f"there is no checkpoint in {shown(run)} to resume")
-        allowed = {"epochs", "eval_every", "eval_batches", "prompt", "sample_tokens"}
-        if other := sorted(set(given) - allowed):
-            raise UsageError(
-                f"--resume keeps the settings of the run; --{other[0].replace('_', '-')} cannot change"
-            )
-        settings = replace(checkpoint.read_state(folder).settings, **given)
-        config = checkpoint_config(folder)
-    else:
-        config = _config(args, device)
-        context = given.get("context", min(config.n_positions, 256))
-        if context > config.n_positions:
-            raise UsageError(
-                f"--context {context} is longer than the model's {config.n_positions} positions (--n-positions)"
-            )
-        settings = replace(Settings(), **given | {"context": context, "source": args.source or ""})
-        run = Path(args.out).resolve() if args.out else RUNS / _name(settings)
-        if processes.leads:
-            _make_room(run)
-    chosen = parts(mine=settings.mine, numbers=FOUNDATION + (LATER if settings.source else ()))
+    Raises:
+        CourseError: there is none, or it is damaged. UsageError: another option than it began with.
+    """
+    place = _existing(args.resume)
+    folder = runs.pointed(place, "last")
+    if folder is None:
+        raise CourseError(f"there is no checkpoint in {shown(place)} to resume")
+    given = _given(args)
+    other = [f"--{name.replace('_', '-')}" for name in sorted(set(given) - _MAY_CHANGE)]
+    other += [f"--{name}" for name in ("size", "dropout", "out") if getattr(args, name) is not None]
+    other += ["--from"] if args.source else []
+    other += [f"--{n.replace('_', '-')}" for n in _CONFIG_FLAGS if getattr(args, n) is not None]
+    if other:
+        raise UsageError(f"--resume keeps the settings of the run; {other[0]} cannot change")
+    settings = replace(runs.read_state(folder).settings, **given)
+    return Plan(settings, runs.read_config(folder), place, folder)
+
+
+def begun(args: argparse.Namespace, *, gpu: bool) -> Plan:
+    """The plan of a new run.
+
+    Raises:
+        UsageError: a value that cannot be.
+    """
+    config, given = _config(args, gpu=gpu), _given(args)
+    context = given.get("context", min(config.n_positions, 256))
+    if context > config.n_positions:
+        raise UsageError(
+            f"--context {context} is longer than the model's {config.n_positions} positions (--n-positions)"
+        )
+    settings = replace(Settings(), **given | {"context": context, "source": args.source or ""})
+    name = Path(settings.text).stem + ("-mine" if settings.mine else "")
+    return Plan(settings, config, Path(args.out).resolve() if args.out else runs.RUNS / name, None)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name in _own_flags() if (value := getattr(args, name)) is not None}
+
+
+def _trainer(plan: Plan, device: torch.device, processes: World) -> Trainer:
+    from common.train import data
+    from common.train.loop import Trainer
+    from common.train.parts import FOUNDATION, PRETRAINED, parts
+
+    settings = plan.settings
+    numbers = (*FOUNDATION, *((PRETRAINED,) if settings.source else ()))
+    chosen = parts(mine=settings.mine, numbers=numbers)
     share = data.load(settings, chosen, rank=processes.rank, ranks=processes.ranks)
-    trainer = Trainer(settings, config, chosen, share, run, device, processes)
-    if folder is not None:
-        trainer.resume(folder)
+    trainer = Trainer(settings, plan.config, chosen, share, plan.run, device, processes)
+    if plan.checkpoint is not None:
+        trainer.resume(plan.checkpoint)
     return trainer
 
 
-def _train(trainer: Trainer) -> int:
+def _train(trainer: Trainer, *, new: bool) -> int:
     from common.cli.train_view import View
 
     leads = trainer.world.leads
+    if new and leads and (old := runs.set_aside(trainer.run)):
+        print(f"The earlier run is kept as {shown(old)}.", file=sys.stderr)
     view = View(trainer) if leads else None
     if view:
         trainer.listener = view.listener()
@@ -174,24 +218,12 @@ def _train(trainer: Trainer) -> int:
     return 130 if trainer.stopped else 0
 
 
-def checkpoint_config(folder: Path) -> GPT2Config:
-    """The shape that a config.json describes."""
-    import json
-
-    try:
-        data: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return GPT2Config(**{name: data[name] for name in _CONFIG_FLAGS if name in data})
-    except (OSError, ValueError, TypeError) as error:
-        raise CourseError(f"{folder / 'config.json'} cannot be read ({error})") from None
-
-
-def _config(args: argparse.Namespace, device: torch.device) -> GPT2Config:
-    size = args.size or ("small" if device.type == "cuda" else "story")
-    base = PRESETS[size]
+def _config(args: argparse.Namespace, *, gpu: bool) -> GPT2Config:
+    base = PRESETS[args.size or ("small" if gpu else "story")]
     if args.source:
         local = Path(args.source).expanduser()
         if (local / "config.json").is_file():
-            base = checkpoint_config(local)
+            base = runs.read_config(local)
         elif args.size is None:  # a name on the hub: gpt2, gpt2-medium, ...
             base = PRESETS.get(args.source.removeprefix("gpt2-"), PRESETS["small"])
     shape: dict[str, Any] = asdict(base)
@@ -222,25 +254,6 @@ def _device(name: str | None, torch: Any) -> torch.device:
 
 
 def _existing(run: str) -> Path:
-    from common.train.checkpoint import latest_run
-
     if not run:
-        return latest_run(RUNS)
-    return next((p for p in (Path(run), RUNS / run) if p.is_dir()), Path(run))
-
-
-def _name(settings: Settings) -> str:
-    return Path(settings.text).stem + ("-mine" if settings.mine else "")
-
-
-def _make_room(run: Path) -> None:
-    """An earlier run of the same name is set aside, not lost."""
-    if not (run / "last").exists():
-        run.mkdir(parents=True, exist_ok=True)
-        return
-    number = 1
-    while (old := run.with_name(f"{run.name}.{number}")).exists():
-        number += 1
-    shutil.move(run, old)
-    print(f"The earlier run is kept as {shown(old)}.", file=sys.stderr)
-    run.mkdir(parents=True)
+        return runs.latest_run(to_resume=True)
+    return next((p for p in (Path(run), runs.RUNS / run) if p.is_dir()), Path(run))

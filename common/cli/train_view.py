@@ -9,7 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from common.catalogue import shown
+from common.course.catalogue import shown
+from common.shell import gpt2
 from common.train.loop import Listener, Trainer
 from common.train.plot import chart, save_plot
 
@@ -79,7 +80,7 @@ class View:
         t = self.trainer
         if t.stopped and t.state.step < t.total_steps:
             print(
-                f"stopped after step {t.state.step} of {t.total_steps}; uv run gpt2 train --resume goes on"
+                f"stopped after step {t.state.step} of {t.total_steps}; {gpt2('train --resume')} goes on"
             )
         if not t.history:
             return
@@ -94,4 +95,4 @@ class View:
         )
         print(f"curves      {shown(picture)}\nhistory     {shown(t.run / 'history.jsonl')}")
         print(f"checkpoint  {shown(t.run)}  (the best and the last)")
-        print('next        uv run gpt2 generate --prompt "My name is"')
+        print(f'next        {gpt2("generate")} --prompt "My name is"')

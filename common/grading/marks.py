@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.catalogue import Problem, find
+
 from common.errors import UsageError
 
 DEFAULT = Path(__file__).with_name("weights.toml")

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from common.catalogue import Problem, problems
+
 from common.errors import UsageError
 
 LARGEST = 1 << 20  # bytes of a solution.py; the longest reference has a hundredth of it

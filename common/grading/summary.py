@@ -11,10 +11,11 @@ from fractions import Fraction
 from typing import Any
 
 from common.catalogue import Problem
-from common.grading.marks import Weights, earned, rounded
 from common.grading.run import Course, Result
-from common.grading.submissions import Submission
 from common.results import Outcome, Status
+
+from common.grading.marks import Weights, earned, rounded
+from common.grading.submissions import Submission
 
 VERSION = 1
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")

@@ -12,6 +12,7 @@ from common.testing.asserts import (
     assert_true,
     fail,
 )
+from common.testing.context import observe
 from common.testing.dropout import assert_dropped
 from common.testing.first_difference import assert_same_module
 from common.testing.modules import (
@@ -29,7 +30,6 @@ from common.testing.modules import (
     tiny,
     twins,
 )
-from common.testing.trace import observe
 
 __all__ = [
     "CheckFailed",

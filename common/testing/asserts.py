@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from common.testing.trace import observe
+from common.testing.context import observe
 
 # float32 carries 24 bits: sums of a few dozen terms of size 1 to 10, in any order, stay within 3e-6
 # of a float64 run (measured by tests/test_tolerances.py over all problems); three times that.
@@ -34,9 +34,10 @@ class CheckFailed(AssertionError):
         self.got = None if got is None else str(got)
         super().__init__(what)
 
-    def lines(self) -> list[str]:
+    def facts(self) -> list[str]:
+        """What was seen, a line each."""
         pair = [] if self.got is None else [f"  expected {self.expected}", f"  got      {self.got}"]
-        return [self.what, *pair] + ([self.because] if self.because else [])
+        return [self.what, *pair]
 
 
 def fail(what: str, *, expected: Any = None, got: Any = None, because: str = "") -> NoReturn:

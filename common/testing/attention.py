@@ -19,9 +19,9 @@ from common.testing.asserts import (
     assert_tensor,
     assert_true,
 )
+from common.testing.context import observe
 from common.testing.dropout import assert_dropped
 from common.testing.modules import draw
-from common.testing.trace import observe
 
 
 def assert_single_token_gets_its_value(model: Any, x: Tensor) -> None:

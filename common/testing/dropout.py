@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from common.testing.asserts import fail, number
-from common.testing.trace import observe
+from common.testing.context import observe
 
 
 def assert_dropped(

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from common.testing.asserts import ATOL, RTOL, CheckFailed, assert_close, mismatch, number
-from common.testing.trace import observe
+from common.testing.context import observe
 
 
 @dataclass(frozen=True)

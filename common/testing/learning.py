@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from common.testing.asserts import assert_close, assert_equal, assert_true, fail
+from common.testing.context import observe
 from common.testing.modules import draw_ids
-from common.testing.trace import observe
 from common.testing.training import run
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -20,8 +19,8 @@ from common.testing.asserts import (
     assert_tensor,
     fail,
 )
+from common.testing.context import current, observe
 from common.testing.elsewhere import ELSEWHERE, DevicesDiffer, elsewhere, is_elsewhere
-from common.testing.trace import observe
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -40,8 +39,6 @@ TINY = {
     "initializer_range": 0.05,
 }
 
-device: torch.device = torch.device("cpu")  # set by --device
-
 
 def tiny(config_class: Any = GPT2Config, **changes: Any) -> Any:
     """A small config (B and T are the inputs' business: 2 and 7 by habit); keywords change fields."""
@@ -50,8 +47,8 @@ def tiny(config_class: Any = GPT2Config, **changes: Any) -> Any:
 
 def draw(name: str, *shape: int) -> Tensor:
     """N(0, 1) numbers that depend on the name and the shape alone."""
-    generator = torch.Generator().manual_seed(zlib.crc32(f"{name}{shape}".encode()))
-    return torch.randn(shape, generator=generator).to(device)
+    here = current()
+    return torch.randn(shape, generator=here.generator(name, shape)).to(here.device)
 
 
 def draw_ids(name: str, *shape: int, vocab_size: int = 29) -> Tensor:
@@ -59,10 +56,10 @@ def draw_ids(name: str, *shape: int, vocab_size: int = 29) -> Tensor:
 
     The default is tiny()'s vocabulary.
     """
-    generator = torch.Generator().manual_seed(zlib.crc32(f"{name}{shape}".encode()))
-    ids = torch.randint(vocab_size, shape, generator=generator)
+    here = current()
+    ids = torch.randint(vocab_size, shape, generator=here.generator(name, shape))
     ids.view(-1)[-1] = vocab_size - 1
-    return ids.to(device)
+    return ids.to(here.device)
 
 
 def fill(module: M, *, gain: float = 1.5) -> M:
@@ -89,7 +86,7 @@ def fill(module: M, *, gain: float = 1.5) -> M:
                 p.copy_(1 + 0.4 * noise)
             else:
                 p.copy_(gain * noise / p.shape[-1] ** 0.5)
-    return module.to(device).eval()
+    return module.to(current().device).eval()
 
 
 def twins(

@@ -17,8 +17,8 @@ from common.testing.asserts import (
     assert_true,
     fail,
 )
+from common.testing.context import observe
 from common.testing.modules import draw_ids
-from common.testing.trace import observe
 
 SMALL = {
     "vocab_size": 17,

@@ -1,1 +1,4 @@
-"""Training for real: a text, the parts of the problems, checkpoints that survive, and a picture at the end."""
+"""Training for real: a text, the parts of the problems, checkpoints that survive, pictures, and generation.
+
+settings, runs, plot (no torch) | parts, data -> loop -> checkpoint | fused -> fast_loss, decode
+"""

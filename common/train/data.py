@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from common.errors import CourseError
-from common.texts import read_text
-from common.tokenizer import gpt2_tokenizer
+from common.text.texts import read_text
+from common.text.tokenizer import gpt2_tokenizer
 from common.train.parts import Parts
 from common.train.settings import Settings
 
@@ -44,14 +45,18 @@ class Data:
     def batch(self, number: int) -> Batch:
         """The batch with that number, counted from 0 over all epochs; this process's share of it."""
         epoch, place = divmod(number, self.batches)
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
-        order = torch.randperm(len(self.train), generator=generator)
+        order = _order(len(self.train), 1_000_003 * self.seed + epoch)
         chosen = order[place * self.together : (place + 1) * self.together][self.rank :: self.ranks]
         return self.train[chosen, 0], self.train[chosen, 1]
 
     def looked_at(self, windows: Tensor, batches: int) -> list[Batch]:
         """The first batches of some windows, in their order: what an evaluation looks at."""
         return [(part[:, 0], part[:, 1]) for part in windows.split(self.batch_size)[:batches]]
+
+
+@lru_cache(maxsize=2)  # this epoch's, and while one resumes the next one's
+def _order(windows: int, seed: int) -> Tensor:
+    return torch.randperm(windows, generator=torch.Generator().manual_seed(seed))
 
 
 def load(settings: Settings, parts: Parts, *, rank: int = 0, ranks: int = 1) -> Data:

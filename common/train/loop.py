@@ -12,21 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from common.config import GPT2Config
 from common.errors import CourseError
-from common.fast.loss import agrees, fast_loss, hidden_states
-from common.fast.memory import step_in_backward
-from common.tokenizer import gpt2_tokenizer
-from common.train import checkpoint
-from common.train.checkpoint import State
+from common.text.tokenizer import gpt2_tokenizer
+from common.train import checkpoint, runs
 from common.train.data import Data
 from common.train.distributed import World
-from common.train.parts import Parts
+from common.train.fast_loss import agrees, fast_loss
+from common.train.memory import step_in_backward
+from common.train.parts import PRETRAINED, Parts
+from common.train.runs import Record, State
 from common.train.settings import Settings
-
-Record = dict[str, Any]
 
 
 @dataclass
@@ -53,7 +50,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.stopped = False  # set by Ctrl-C: finish the step, save, leave
-        self.state = State(0, self.settings)
+        self.state = State(0, self.settings, self.total_steps)
         self.history: list[Record] = []
         torch.manual_seed(self.settings.seed)
         self.model = build(self.settings, self.config, self.parts).to(self.device)
@@ -86,12 +83,12 @@ class Trainer:
 
     def resume(self, folder: Path) -> None:
         """Go on from a checkpoint as if nothing had happened."""
-        self.state = checkpoint.read_state(folder)
-        self.state.settings = self.settings
+        self.state = runs.read_state(folder)
+        self.state.settings, self.state.total = self.settings, self.total_steps
         checkpoint.restore(folder, self.model, self.optimizer)
         if not self.world.leads:  # the kept state is the leading process's
             torch.manual_seed(self.settings.seed + 7919 * self.state.step + self.world.rank)
-        records = checkpoint.read_history(self.run)
+        records = runs.read_history(self.run)
         self.history = [r for r in records if r["step"] <= self.state.step]
 
     def train(self) -> list[Record]:
@@ -158,11 +155,7 @@ class Trainer:
                     f"--fast does not fit this model ({error}); leave it out"
                 ) from None
             self.listener.note(f"fast path: its loss and the model's own differ by {off:.1g}")
-            # Only the layers below the head: its loss is a function of its own, which the compiler would unroll.
-            states = torch.compile(hidden_states) if self.settings.compile else hidden_states
-            model = _FastLoss(self.model, self.settings.label_smoothing, states)
-        elif self.settings.label_smoothing:
-            model = _PlainLoss(self.model, _smoothed(self.settings.label_smoothing))
+            model = _FastLoss(self.model)
         else:
             model = _PlainLoss(self.model, self.parts(12, "language_model_loss"))
         if self.settings.compile and not self.settings.fast:
@@ -211,7 +204,7 @@ class Trainer:
 
     def _save(self, *, best: bool) -> None:
         if self.world.leads:
-            checkpoint.write_history(self.run, self.history)
+            runs.write_history(self.run, self.history)
             checkpoint.save(
                 self.run, self.model, self.config, self.optimizer, self.state, best=best
             )
@@ -228,7 +221,7 @@ class Trainer:
         return self.settings.prompt + tokenizer.decode(known.tolist())
 
     def _start_from(self, source: str) -> None:
-        from_pretrained = self.parts(17, "from_pretrained")
+        from_pretrained = self.parts(PRETRAINED, "from_pretrained")
         self.model.load_state_dict(from_pretrained(source).state_dict())
 
     @contextlib.contextmanager
@@ -264,21 +257,12 @@ class _PlainLoss(nn.Module):
 class _FastLoss(nn.Module):
     """The same, through the fused path."""
 
-    def __init__(
-        self, model: nn.Module, smoothing: float, states: Callable[[Any, Tensor], Tensor]
-    ) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.smoothing, self.states = model, smoothing, states
+        self.model = model
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        return fast_loss(self.model, inputs, targets, self.smoothing, self.states)
-
-
-def _smoothed(share: float) -> Callable[[Tensor, Tensor], Tensor]:
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=share)
-
-    return loss
+        return fast_loss(self.model, inputs, targets)
 
 
 def build(settings: Settings, config: GPT2Config, parts: Parts) -> nn.Module:

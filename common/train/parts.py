@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
-from common import loading, progress
-from common.catalogue import Problem, find
+from common.course.catalogue import Problem, find
 from common.errors import CourseError
-from common.loading import LoadFailure
-from common.progress import State
+from common.judging import loading
+from common.judging.loading import LoadFailure
+from common.judging.records import Request
+from common.learner import progress
+from common.learner.progress import State
+from common.shell import gpt2
 
 # Everything that a GPT-2 of the learner's own rests on, in the order of the road.
 FOUNDATION = (4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16)
-LATER = (17, 18)
+PRETRAINED = 17
 
 
 class NotYours(CourseError):
@@ -27,26 +31,27 @@ class Parts:
 
     tree: loading.Tree
 
-    def problem(self, number: int) -> ModuleType:
-        """The module of a problem, with its earlier parts from the same side.
+    def __call__(self, number: int, name: str) -> Any:
+        """One name of a problem, with its earlier parts from the same side.
 
         Raises:
             NotYours: it cannot be loaded, or is not written yet.
         """
-        wanted = find(number)
-        path = self.tree(wanted)
         try:
-            return loading.load(path, self.tree)
-        except (LoadFailure, NotImplementedError) as failure:
-            raise NotYours(_told(wanted, str(failure))) from None
-
-    def __call__(self, number: int, name: str) -> Any:
-        """One name of a problem."""
-        module = self.problem(number)
-        try:
-            return getattr(module, name)
+            return getattr(_module(self.tree, number), name)
         except AttributeError:
             raise NotYours(_told(find(number), f"it does not define {name}")) from None
+
+
+@cache
+def _module(tree: loading.Tree, number: int) -> ModuleType:
+    """Executed once: two looks at a part get the same class."""
+    wanted = find(number)
+    try:
+        with loading.building_on(tree):
+            return loading.problem(number)
+    except (LoadFailure, NotImplementedError) as failure:
+        raise NotYours(_told(wanted, str(failure))) from None
 
 
 def parts(*, mine: bool, numbers: tuple[int, ...] = FOUNDATION) -> Parts:
@@ -67,21 +72,19 @@ def parts(*, mine: bool, numbers: tuple[int, ...] = FOUNDATION) -> Parts:
 
 
 def _must_pass(problem: Problem) -> None:
-    from common.verdict import judge
+    from common.judging.runner import run
 
-    verdict = judge(problem, problem.solution)
+    verdict = run(Request(problem.name, problem.solution), budget=0)
+    progress.record(verdict)
     if verdict.failure:
         raise NotYours(_told(problem, verdict.failure))
     if not verdict.passes:
-        progress.record(problem, verdict.outcomes)
         first = next(o for o in verdict.outcomes if o.status != "passed")
-        reason = first.lines[0] if first.lines else first.sentence
-        raise NotYours(_told(problem, reason))
-    progress.record(problem, verdict.outcomes)
+        raise NotYours(_told(problem, first.facts[0] if first.facts else first.sentence))
 
 
 def _told(problem: Problem, reason: str) -> str:
     return (
-        f"your {problem.key} {problem.title} does not pass ({reason.splitlines()[0]}); "
-        f"uv run gpt2 check {problem.key} says what is wrong"
+        f"your {problem.label} does not pass ({reason.splitlines()[0]}); "
+        f"{gpt2(f'check {problem.key}')} says what is wrong"
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-Record = dict[str, Any]
+from common.files import being_replaced
+from common.train.runs import Record
 
 
 def save_plot(history: Sequence[Record], steps_per_epoch: int, path: Path, title: str = "") -> None:
@@ -44,9 +44,8 @@ def save_plot(history: Sequence[Record], steps_per_epoch: int, path: Path, title
     tokens.set_xlabel("tokens seen")
     tokens.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     FigureCanvasAgg(figure)
-    aside = path.with_name(f".{path.name}.tmp.png")
-    figure.savefig(aside)
-    os.replace(aside, path)
+    with being_replaced(path) as aside:
+        figure.savefig(aside)
 
 
 def chart(history: Sequence[Record], *, width: int = 64, height: int = 10) -> list[str]:

@@ -28,7 +28,6 @@ class Settings:
         accumulate: batches whose gradients make one update.
         schedule: "cosine", with warm-up, or "constant". init: "gpt2", or "torch" for PyTorch's own.
         untied: the output layer has weights of its own, as in some other courses.
-        label_smoothing: the share of each target that goes to all tokens alike, in training only.
         fast: compute through fused kernels, on the same parameters.
         low_memory: update each parameter as soon as its gradient is there, and free the gradient.
     """
@@ -47,7 +46,6 @@ class Settings:
     beta2: float = 0.95
     adam_eps: float = 1e-8
     grad_clip: float = 1.0
-    label_smoothing: float = 0.0
     schedule: str = "cosine"
     init: str = "gpt2"
     untied: bool = False
@@ -73,10 +71,6 @@ class Settings:
             raise UsageError(f"--train-fraction must be between 0 and 1, not {self.train_fraction}")
         if not self.lr > 0:
             raise UsageError(f"--lr must be above 0, not {self.lr}")
-        if not 0 <= self.label_smoothing < 1:
-            raise UsageError(
-                f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}"
-            )
         if self.low_memory and (self.grad_clip or self.accumulate > 1):
             raise UsageError(
                 "--low-memory never has all gradients at once, so it can neither clip them nor add up those of "
@@ -86,9 +80,6 @@ class Settings:
     @property
     def windows_stride(self) -> int:
         return self.stride or max(self.context // 4, 1)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Settings:

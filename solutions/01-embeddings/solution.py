@@ -18,6 +18,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
+        # lesson: about 4 lines. The two tables wte and wpe, and the dropout drop
         self.config = config
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
@@ -29,6 +30,7 @@ class Embeddings(nn.Module):
         Raises:
             ValueError: T is above n_positions.
         """
+        # lesson: about 5 lines. Refuse a text that is too long; add the two embeddings; dropout
         T, limit = input_ids.size(1), self.config.n_positions
         if T > limit:
             raise ValueError(f"a text of {T} tokens is longer than n_positions ({limit})")

@@ -20,6 +20,7 @@ def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Te
 
     Source: "Attention Is All You Need", section 3.2.1, without the scale.
     """
+    # lesson: about 3 lines. scores -> softmax -> mix the values
     scores = query @ key.mT  # (..., T, S)
     weights = torch.softmax(scores, dim=-1)
     return weights @ value, weights
@@ -30,11 +31,13 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
+        # lesson: about 3 lines. The projections query, key and value
         self.query = nn.Linear(config.n_embd, config.n_embd)
         self.key = nn.Linear(config.n_embd, config.n_embd)
         self.value = nn.Linear(config.n_embd, config.n_embd)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
+        # lesson: about 2 lines
         output, _ = dot_product_attention(self.query(x), self.key(x), self.value(x))
         return output

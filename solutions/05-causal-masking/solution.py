@@ -16,6 +16,7 @@ merge_heads = problem(4).merge_heads
 
 def causal_mask(seq_len: int, device: torch.device | str | None = None) -> Tensor:
     """Bool (T, T): entry [i, j] is True where token i may attend to token j, which is j <= i."""
+    # lesson: about 1 line
     return torch.ones(seq_len, seq_len, dtype=torch.bool, device=device).tril()
 
 
@@ -35,6 +36,7 @@ class CausalSelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
+        # lesson: about 6 lines. q, k, v -> heads -> scores -> mask -> softmax -> merge -> c_proj
         q, k, v = (split_heads(part, self.n_head) for part in self.c_attn(x).chunk(3, dim=-1))
         scores = q @ k.mT / math.sqrt(q.size(-1))  # (B, H, T, T)
         # Before the softmax: exp(-inf) is 0, so the weights that remain still sum to 1.

@@ -17,12 +17,14 @@ class LayerNorm(nn.Module):
 
     def __init__(self, n_embd: int, eps: float = 1e-5) -> None:
         super().__init__()
+        # lesson: about 3 lines. eps, and the parameters weight and bias
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(n_embd))
         self.bias = nn.Parameter(torch.zeros(n_embd))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C), over the last axis."""
+        # lesson: about 3 lines, without F.layer_norm or nn.LayerNorm
         centred = x - x.mean(dim=-1, keepdim=True)
         variance = centred.square().mean(dim=-1, keepdim=True)
         return centred / torch.sqrt(variance + self.eps) * self.weight + self.bias
@@ -35,4 +37,5 @@ def pre_norm_residual(
 
     Source: "Language Models are Unsupervised Multitask Learners", section 2.3.
     """
+    # lesson: 1 line
     return x + sublayer(norm(x))

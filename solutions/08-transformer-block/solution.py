@@ -22,6 +22,7 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
+        # lesson: about 4 lines. ln_1, attn, ln_2, mlp
         self.ln_1 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
         self.attn = CausalSelfAttention(config)
         self.ln_2 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
@@ -29,5 +30,6 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
+        # lesson: about 2 lines. First attention, then feed-forward, each pre-norm
         x = pre_norm_residual(x, self.ln_1, self.attn)
         return pre_norm_residual(x, self.ln_2, self.mlp)

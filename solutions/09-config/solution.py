@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # lesson
 class GPT2Config:
     """The shape and rates of a GPT-2. The defaults are GPT-2 small.
 
@@ -19,6 +19,8 @@ class GPT2Config:
     Source: "Language Models are Unsupervised Multitask Learners", section 2.3 and table 2.
     """
 
+    # lesson: about 35 lines. Replace this constructor by the eleven fields of a frozen dataclass, with their defaults, and a __post_init__ that fills in n_inner and refuses what makes no model
+    # instead: def __init__(self, **fields: int | float | None) -> None:
     vocab_size: int = 50257  # 256 bytes + 50,000 merges + <|endoftext|>
     n_positions: int = 1024
     n_embd: int = 768
@@ -53,14 +55,17 @@ class GPT2Config:
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name} must be above 0, not {value}")
+    # end of lesson
 
     @property
     def head_dim(self) -> int:
         """D, the channels of one head."""
+        # lesson: 1 line
         return self.n_embd // self.n_head
 
     def num_parameters(self) -> int:
         """Count the parameters of a GPT2Model of this shape; the tied head counts once."""
+        # lesson: about 6 lines. Embeddings, n_layer blocks, the final norm
         C, inner = self.n_embd, self.n_inner
         assert inner is not None
         attention = (C * 3 * C + 3 * C) + (C * C + C)
@@ -72,19 +77,23 @@ class GPT2Config:
     @classmethod
     def gpt2_small(cls) -> GPT2Config:
         """124,439,808 parameters."""
+        # lesson: 1 line
         return cls()
 
     @classmethod
     def gpt2_medium(cls) -> GPT2Config:
         """354,823,168 parameters."""
+        # lesson: 1 line
         return cls(n_layer=24, n_embd=1024, n_head=16)
 
     @classmethod
     def gpt2_large(cls) -> GPT2Config:
         """774,030,080 parameters."""
+        # lesson: 1 line
         return cls(n_layer=36, n_embd=1280, n_head=20)
 
     @classmethod
     def gpt2_xl(cls) -> GPT2Config:
         """1,557,611,200 parameters."""
+        # lesson: 1 line
         return cls(n_layer=48, n_embd=1600, n_head=25)

@@ -23,6 +23,7 @@ class GPT2Model(nn.Module):
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
         self.config = config
+        # lesson: about 7 lines. wte, wpe, drop, h, ln_f, lm_head, and the tie
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.embd_pdrop)
@@ -37,6 +38,7 @@ class GPT2Model(nn.Module):
         Raises:
             ValueError: T is above n_positions.
         """
+        # lesson: about 8 lines. Refuse what is too long; embed; the blocks; the final norm; the head
         T, limit = input_ids.size(1), self.config.n_positions
         if T > limit:
             raise ValueError(f"a text of {T} tokens is longer than n_positions ({limit})")

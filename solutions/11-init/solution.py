@@ -20,6 +20,7 @@ def init_weights(model: nn.Module) -> None:
     Source: "Language Models are Unsupervised Multitask Learners", section 2.3; openai/gpt-2,
     src/model.py.
     """
+    # lesson: about 10 lines. Go through named_parameters() or modules(); four kinds of parameters
     std = model.config.initializer_range
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):

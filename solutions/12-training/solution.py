@@ -16,6 +16,7 @@ init_weights = problem(11).init_weights
 
 def next_token_split(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """(B, T + 1) -> inputs (B, T) and targets (B, T): each target is the token after its input."""
+    # lesson: 1 line
     return tokens[:, :-1], tokens[:, 1:]
 
 
@@ -28,6 +29,7 @@ def language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
     Returns:
         A scalar, in nats.
     """
+    # lesson: 1 line
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
@@ -50,6 +52,7 @@ def train_gpt2(
     Raises:
         ValueError: a size that makes no model, batch or number of steps.
     """
+    # lesson: about 20 lines. Check the sizes; seed; model and optimizer; the loop
     for name, size in {"batch_size": batch_size, "num_steps": num_steps}.items():
         if size < 1:
             raise ValueError(f"{name} must be at least 1, not {size}")

@@ -27,6 +27,7 @@ def train_bpe(text: str, vocab_size: int) -> dict[bytes, int]:
     Raises:
         ValueError: vocab_size is below 256.
     """
+    # lesson: about 15 lines. Refuse; bytes; pieces; then count, choose, merge, and again
     if vocab_size < 256:
         raise ValueError(f"vocab_size ({vocab_size}) must be at least 256: there are 256 bytes")
     ranks = {bytes([byte]): byte for byte in range(256)}
@@ -57,6 +58,7 @@ class BPETokenizer:
     def __init__(
         self, mergeable_ranks: dict[bytes, int], special_tokens: dict[str, int] | None = None
     ) -> None:
+        # lesson: about 6 lines. What encode and decode look things up in
         self.ranks = mergeable_ranks
         self.special = special_tokens or {}
         self.tokens = {rank: token for token, rank in mergeable_ranks.items()}
@@ -68,6 +70,7 @@ class BPETokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text; special tokens in it become their own ids."""
+        # lesson: about 15 lines, with a function for one piece. Special tokens -> pieces -> merges -> ids
         ids = []
         for part in self.special_pattern.split(text):
             if part in self.special:
@@ -83,6 +86,7 @@ class BPETokenizer:
         Raises:
             ValueError: an id that is not in the vocabulary.
         """
+        # lesson: about 5 lines
         try:
             data = b"".join(self.tokens[i] for i in ids)
         except KeyError as unknown:

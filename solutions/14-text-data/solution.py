@@ -20,6 +20,7 @@ def text_to_token_ids(text: str, tokenizer: Any = None, add_batch_dim: bool = Tr
         tokenizer: anything with encode(text) and decode(ids); None means GPT-2's, for which
             <|endoftext|> in the text is the one token 50256.
     """
+    # lesson: about 6 lines. Tokenizer -> ids -> tensor -> batch axis
     if tokenizer is None:
         # tiktoken refuses a text with special tokens in it, unless they are allowed by name.
         ids = gpt2_tokenizer().encode(text, allowed_special={"<|endoftext|>"})
@@ -31,6 +32,7 @@ def text_to_token_ids(text: str, tokenizer: Any = None, add_batch_dim: bool = Tr
 
 def token_ids_to_text(token_ids: Tensor, tokenizer: Any = None) -> str:
     """The text of (T,) or (1, T) ids; tokenizer as in text_to_token_ids."""
+    # lesson: about 3 lines
     if tokenizer is None:
         tokenizer = gpt2_tokenizer()
     return tokenizer.decode(token_ids.flatten().tolist())
@@ -42,6 +44,7 @@ def train_val_split(text: str, train_fraction: float = 0.9) -> tuple[str, str]:
     Raises:
         ValueError: train_fraction is not between 0 and 1.
     """
+    # lesson: about 4 lines
     if not 0 < train_fraction < 1:
         raise ValueError(f"train_fraction ({train_fraction}) must lie between 0 and 1")
     cut = int(len(text) * train_fraction)
@@ -59,6 +62,7 @@ class SlidingWindowDataset(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(self, token_ids: Tensor | Sequence[int], context_length: int, stride: int) -> None:
+        # lesson: about 10 lines. Refuse what cannot work; keep the rest
         for name, size in (("context_length", context_length), ("stride", stride)):
             if size < 1:
                 raise ValueError(f"{name} ({size}) must be at least 1")
@@ -73,6 +77,7 @@ class SlidingWindowDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __len__(self) -> int:
         """The number of windows that are full, targets included."""
+        # lesson: about 2 lines
         last_start = len(self.token_ids) - self.context_length - 1
         return last_start // self.stride + 1
 
@@ -82,6 +87,7 @@ class SlidingWindowDataset(Dataset[tuple[Tensor, Tensor]]):
         Raises:
             IndexError: there is no such window; a for loop ends by it.
         """
+        # lesson: about 5 lines
         if not 0 <= index < len(self):
             raise IndexError(f"there is no window {index} among {len(self)}")
         start = index * self.stride

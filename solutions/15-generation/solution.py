@@ -3,8 +3,8 @@
 Shapes: B batch, T tokens, V vocab_size.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator  # lesson
+from contextlib import contextmanager  # lesson
 
 import torch
 from torch import Generator, Tensor, nn
@@ -21,7 +21,7 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-@torch.no_grad()
+@torch.no_grad()  # lesson
 def generate_text_simple(
     model: nn.Module, batch: Tensor, n_tokens: int, max_context: int
 ) -> Tensor:
@@ -36,6 +36,7 @@ def generate_text_simple(
     Returns:
         (B, n_tokens), int64: the new tokens only.
     """
+    # lesson: about 8 lines. Eval mode; crop, predict, append; the mode as it was
     text = batch
     with _eval_mode(model):
         for _ in range(n_tokens):
@@ -67,6 +68,7 @@ def filter_logits(
     Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", section 3.1 (top_p);
         Fan et al., "Hierarchical Neural Story Generation", section 5.4 (top_k).
     """
+    # lesson: about 16 lines. Refuse; divide; top_k; top_p
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, not {temperature}")
     if top_k is not None and top_k < 1:
@@ -85,7 +87,7 @@ def filter_logits(
     return logits
 
 
-@torch.no_grad()
+@torch.no_grad()  # lesson
 def generate(
     model: nn.Module,
     batch: Tensor,
@@ -111,6 +113,7 @@ def generate(
     Raises:
         ValueError: as filter_logits.
     """
+    # lesson: about 18 lines. The loop from above, with a draw, and rows that end
     text = batch
     ended = torch.zeros_like(batch[:, :1], dtype=torch.bool)  # (B, 1)
     with _eval_mode(model):

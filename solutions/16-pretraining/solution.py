@@ -24,6 +24,7 @@ def optimizer_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
     Source: "Language Models are Few-Shot Learners", appendix B.
     """
+    # lesson: about 5 lines
     trainable = [p for p in model.parameters() if p.requires_grad]  # a tied matrix comes once
     return [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
@@ -41,6 +42,7 @@ def learning_rate(
 
     Source: "Language Models are Few-Shot Learners", appendix B.
     """
+    # lesson: about 6 lines. Warm-up, after the end, cosine
     if step < warmup_steps:
         return max_lr * step / warmup_steps
     if step >= total_steps:
@@ -58,6 +60,7 @@ def evaluate(model: nn.Module, loader: DataLoader, max_batches: int | None = Non
     Raises:
         ValueError: there is no batch to look at.
     """
+    # lesson: about 12 lines. Mode and graph off, sum over the batches, mode back, mean
     device = next(model.parameters()).device
     was_training = model.training
     total, tokens = 0.0, 0
@@ -104,6 +107,7 @@ def pretrain(
     Raises:
         ValueError: epochs or eval_every below 1, or a loader without a batch.
     """
+    # lesson: about 30 lines. Refuse, prepare, then for each batch: rate, loss, gradient, clip, step, record
     for name, value in {"epochs": epochs, "eval_every": eval_every}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")

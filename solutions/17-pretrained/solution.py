@@ -18,6 +18,7 @@ GPT2Config = problem(9).GPT2Config
 GPT2Model = problem(10).GPT2Model
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+# lesson
 SIZES = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
 RATES = ("embd_pdrop", "attn_pdrop", "resid_pdrop", "layer_norm_epsilon", "initializer_range")
 # What config.json can ask for beyond sizes and rates, and the only answer that our model knows.
@@ -40,6 +41,7 @@ BLOCK = {
 }  # fmt: skip
 CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 OLD_MASK = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
+# end of lesson
 
 
 def convert_hf_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -55,6 +57,7 @@ def convert_hf_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         ValueError: a key is unknown or missing, a shape does not fit the others, or the head is
             not `wte`; the message names the key.
     """
+    # lesson: about 20 lines, helpers included. names -> unknown, missing -> shapes -> transposes
     found = {key.removeprefix("transformer."): tensor for key, tensor in state_dict.items()}
     found = {name: tensor for name, tensor in found.items() if not OLD_MASK.fullmatch(name)}
     head = found.pop("lm_head.weight", None)
@@ -109,6 +112,7 @@ def from_pretrained(name_or_path: str | Path) -> GPT2Model:
         ValueError: a file is missing or damaged, the config asks for what GPT2Model is not, or
             config and weights disagree; the message names the file, field or key.
     """
+    # lesson: about 40 lines, helpers included. two files -> config -> weights -> model in eval mode
     config_file, weights_file = _files(name_or_path)
     config = _read_config(config_file)
     try:
@@ -137,7 +141,7 @@ def _files(name_or_path: str | Path) -> list[Path]:
     return [folder / CONFIG, folder / WEIGHTS]
 
 
-def _fetch(name: str) -> list[Path]:
+def _fetch(name: str) -> list[Path]:  # given
     """The paths of the two files in the hub's cache, where a download puts them if need be."""
     try:
         from huggingface_hub import hf_hub_download  # only here: a local folder needs no hub

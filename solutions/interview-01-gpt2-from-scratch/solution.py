@@ -16,12 +16,13 @@ class CausalSelfAttention(nn.Module):
         ValueError: num_heads does not divide embed_dim.
     """
 
-    causal: Tensor
+    causal: Tensor  # lesson
 
     def __init__(
         self, embed_dim: int, num_heads: int, block_size: int, dropout_p: float = 0.0
     ) -> None:
         super().__init__()
+        # lesson: about 8 lines
         if embed_dim % num_heads != 0:
             raise ValueError(f"num_heads={num_heads} does not divide embed_dim={embed_dim}")
         self.num_heads = num_heads
@@ -34,6 +35,7 @@ class CausalSelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
+        # lesson: about 9 lines
         B, T, C = x.shape
         q, k, v = (
             part.view(B, T, self.num_heads, -1).transpose(1, 2) for part in self.qkv(x).split(C, -1)
@@ -49,12 +51,14 @@ class MLP(nn.Module):
 
     def __init__(self, embed_dim: int, dropout_p: float = 0.0) -> None:
         super().__init__()
+        # lesson: about 4 lines
         self.up = nn.Linear(embed_dim, 4 * embed_dim)
         self.down = nn.Linear(4 * embed_dim, embed_dim)
         self.dropout = nn.Dropout(dropout_p)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C), each token by itself."""
+        # lesson: 1 line
         return self.dropout(self.down(F.gelu(self.up(x), approximate="tanh")))
 
 
@@ -65,6 +69,7 @@ class TransformerBlock(nn.Module):
         self, embed_dim: int, num_heads: int, block_size: int, dropout_p: float = 0.0
     ) -> None:
         super().__init__()
+        # lesson: about 5 lines
         self.ln_1 = nn.LayerNorm(embed_dim)
         self.attn = CausalSelfAttention(embed_dim, num_heads, block_size, dropout_p)
         self.ln_2 = nn.LayerNorm(embed_dim)
@@ -72,6 +77,7 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
+        # lesson: about 2 lines
         x = x + self.attn(self.ln_1(x))
         return x + self.mlp(self.ln_2(x))
 
@@ -89,6 +95,7 @@ class GPT2(nn.Module):
         dropout_p: float = 0.0,
     ) -> None:
         super().__init__()
+        # lesson: about 8 lines
         self.block_size = block_size
         self.wte = nn.Embedding(vocab_size, embed_dim)
         self.wpe = nn.Embedding(block_size, embed_dim)
@@ -111,6 +118,7 @@ class GPT2(nn.Module):
         Raises:
             ValueError: more than block_size tokens.
         """
+        # lesson: about 7 lines
         T = idx.size(1)
         if T > self.block_size:
             raise ValueError(f"{T} tokens are more than block_size={self.block_size}")

@@ -14,6 +14,7 @@ class Block(nn.Module):
 
     def __init__(self, embed_dim: int, num_heads: int) -> None:
         super().__init__()
+        # lesson: about 6 lines
         self.num_heads = num_heads
         self.ln_1, self.ln_2 = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
@@ -23,6 +24,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
+        # lesson: about 5 lines
         heads = self.qkv(self.ln_1(x)).unflatten(-1, (3, self.num_heads, -1))  # (B, T, 3, H, D)
         q, k, v = heads.permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -37,6 +39,7 @@ class GPT2(nn.Module):
         self, vocab_size: int, embed_dim: int, num_heads: int, num_layers: int, block_size: int
     ) -> None:
         super().__init__()
+        # lesson: about 5 lines
         self.wte = nn.Embedding(vocab_size, embed_dim)
         self.wpe = nn.Embedding(block_size, embed_dim)
         self.blocks = nn.Sequential(*[Block(embed_dim, num_heads) for _ in range(num_layers)])
@@ -45,6 +48,7 @@ class GPT2(nn.Module):
 
     def forward(self, idx: Tensor) -> Tensor:
         """(B, T) -> (B, T, V), raw scores."""
+        # lesson: 2 lines
         x = self.wte(idx) + self.wpe(torch.arange(idx.size(1), device=idx.device))
         return self.head(self.ln_f(self.blocks(x)))
 
@@ -68,6 +72,7 @@ def train_gpt2(
     Raises:
         ValueError: a size below 1, or heads that do not divide embed_dim.
     """
+    # lesson: about 20 lines
     sizes = (vocab_size, embed_dim, num_heads, num_layers, block_size, batch_size, num_steps)
     if min(sizes) < 1:
         raise ValueError(f"every size must be at least 1: {sizes}")

@@ -31,6 +31,7 @@ class Adam:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
+        # lesson: about 12 lines. Check the values; keep them; state for each parameter
         self.params = list(params)  # a generator can be walked through only once
         if not self.params:
             raise ValueError("params is empty: there is nothing to optimize")
@@ -45,9 +46,10 @@ class Adam:
         self.means = [torch.zeros_like(p) for p in self.params]
         self.squares = [torch.zeros_like(p) for p in self.params]
 
-    @torch.no_grad()
+    @torch.no_grad()  # lesson
     def step(self) -> None:
         """Update in place each parameter that has a gradient; the others keep state and count."""
+        # lesson: about 12 lines. Skip, count, two running means, correct, update
         beta1, beta2 = self.betas
         for i, p in enumerate(self.params):
             if p.grad is None:
@@ -68,6 +70,7 @@ class Adam:
 
     def zero_grad(self) -> None:
         """Forget all gradients: each becomes None (zeros would do too)."""
+        # lesson: 2 lines
         for p in self.params:
             p.grad = None
 
@@ -88,6 +91,7 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
+        # lesson: 1 line, and a method that decays in the other way
         super().__init__(params, lr, betas, eps, weight_decay)
 
     def _decay(self, p: Tensor) -> Tensor:
@@ -107,6 +111,7 @@ def learning_rate(
     Raises:
         ValueError: warmup_steps is above total_steps, or a count is negative.
     """
+    # lesson: about 10 lines. Check, warmup, the end, the cosine
     if min(step, warmup_steps, total_steps) < 0:
         raise ValueError(f"a count is negative: {step=}, {warmup_steps=}, {total_steps=}")
     if warmup_steps > total_steps:

@@ -28,6 +28,7 @@ def sampling_probabilities(
     Raises:
         ValueError: temperature below 0, top_k below 1, top_p not above 0 or above 1.
     """
+    # lesson: about 20 lines. Refuse bad values; greedy; temperature; top_k; softmax; top_p
     if temperature < 0:
         raise ValueError(f"temperature must be at least 0, not {temperature}")
     if top_k is not None and top_k < 1:
@@ -62,11 +63,12 @@ def sample(
     Args:
         generator: where the randomness comes from; None is torch's global state.
     """
+    # lesson: about 2 lines
     probs = sampling_probabilities(logits, temperature, top_k, top_p)
     return torch.multinomial(probs, num_samples=1, generator=generator).squeeze(-1)
 
 
-@torch.no_grad()
+@torch.no_grad()  # lesson
 def generate(
     model: nn.Module,
     ids: Tensor,
@@ -87,6 +89,7 @@ def generate(
     Returns:
         (B, T + n_tokens): prompt and new tokens.
     """
+    # lesson: about 8 lines, and the gradients to switch off
     was_training = model.training
     model.eval()
     for _ in range(n_tokens):

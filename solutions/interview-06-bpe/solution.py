@@ -18,6 +18,7 @@ def train_bpe(text: str, num_merges: int) -> list[tuple[int, int]]:
     Raises:
         ValueError: num_merges is negative.
     """
+    # lesson: about 12 lines. Refuse a negative number; bytes; count, choose, merge; again
     if num_merges < 0:
         raise ValueError(f"num_merges must be at least 0, not {num_merges}")
     ids = list(text.encode("utf-8"))
@@ -34,6 +35,7 @@ def train_bpe(text: str, num_merges: int) -> list[tuple[int, int]]:
 
 def encode(text: str, merges: list[tuple[int, int]]) -> list[int]:
     """The ids of a text: its UTF-8 bytes, with the merges applied in the order of training."""
+    # lesson: about 4 lines
     ids = list(text.encode("utf-8"))
     for new, pair in enumerate(merges, start=256):
         ids = _merge(ids, pair, new)
@@ -46,6 +48,7 @@ def decode(ids: list[int], merges: list[tuple[int, int]]) -> str:
     Raises:
         ValueError: an id that is neither a byte nor the result of a merge.
     """
+    # lesson: about 7 lines. The bytes of every id; refuse unknown ids; join, then decode
     pieces = [bytes([byte]) for byte in range(256)]
     for left, right in merges:
         pieces.append(pieces[left] + pieces[right])

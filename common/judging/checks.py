@@ -1,0 +1,164 @@
+"""A check: a test function with its parameters, run on a solution."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from common.errors import CourseError
+from common.judging import explaining
+from common.judging.loading import LoadFailure
+from common.judging.records import Outcome, Status
+from common.testing.asserts import CheckFailed
+from common.testing.context import current, surroundings
+
+
+class MissingPart(Exception):
+    """The solution does not define a name of the contract."""
+
+
+class NoTerminal(Exception):
+    """breakpoint() was called where nobody can type."""
+
+
+class Solution:
+    """A solution's module as the tests see it; it notes which of its names a check used."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.__dict__.update(_module=module, _used=[])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name not in self._used:
+            self._used.append(name)
+        try:
+            return getattr(self._module, name)
+        except AttributeError:
+            raise MissingPart(name) from None
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """A test function with its parameters, without the solution it will run on."""
+
+    name: str
+    function: Callable[..., None]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(self, module: ModuleType, *, interactive: bool = False) -> Outcome:
+        """Run on a solution. Nothing the solution does to torch's global state outlasts the call."""
+        solution = Solution(module)
+        said: dict[str, Any] = {"status": Status.PASSED}
+        with surroundings() as around, _fresh_state(around.seed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _captured(interactive) as printed:
+                try:
+                    self.function(**{**self.arguments, "solution": solution})
+                except CheckFailed as failure:
+                    said = {
+                        "status": Status.FAILED, "facts": tuple(failure.facts()), "because": failure.because,
+                    }  # fmt: skip
+                except (Exception, SystemExit) as raised:
+                    said = _raised(raised, module)
+        return Outcome(
+            self.name,
+            parts=tuple(solution._used),
+            printed=printed.getvalue(),
+            seen=tuple(around.seen),
+            **said,
+        )
+
+
+def _raised(error: BaseException, module: ModuleType) -> dict[str, Any]:
+    """What an outcome says of an exception."""
+    if isinstance(error, MissingPart):
+        facts, because = explaining.missing(str(error), module)
+    elif isinstance(error, NotImplementedError) and (
+        not str(error) or str(error).startswith("problem ")  # torch raises it too, of its own
+    ):
+        return {
+            "status": Status.TODO,
+            "facts": (f"not written yet: {error or 'a part of this problem'}",),
+        }
+    elif isinstance(error, LoadFailure):
+        facts, because = (str(error),), ""
+    elif isinstance(error, NoTerminal):
+        facts, because = explaining.no_terminal(error), ""
+    else:
+        facts, because = explaining.explain(error, module)
+    return {
+        "status": Status.ERROR,
+        "facts": tuple(facts),
+        "because": because,
+        "error": explaining.comparable(error),
+    }
+
+
+@contextlib.contextmanager
+def _captured(interactive: bool) -> Iterator[io.StringIO]:
+    """What the block prints, unless a debugger takes over: then the terminal is as it was."""
+    printed, hook = io.StringIO(), sys.breakpointhook
+
+    def debug(*args: Any, **options: Any) -> Any:
+        if not interactive:
+            raise NoTerminal
+        redirected.close()
+        return hook(*args, **options)
+
+    sys.breakpointhook = debug
+    with contextlib.ExitStack() as redirected:
+        redirected.enter_context(contextlib.redirect_stdout(printed))
+        try:
+            yield printed
+        finally:
+            sys.breakpointhook = hook
+
+
+@contextlib.contextmanager
+def _fresh_state(seed: int) -> Iterator[None]:
+    """Seed, grad mode and default dtype as every check expects them, before and after."""
+    dtype, grad, threads = (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_num_threads(),
+    )
+    torch.manual_seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        # Asked first: the call imports the compiler.
+        if torch.are_deterministic_algorithms_enabled():
+            torch.use_deterministic_algorithms(False)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+def device_problem(device: str) -> str:
+    """Why tensors cannot live on that device here; empty when they can."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def require_device(device: str) -> None:
+    """Raise CourseError if there is no such device."""
+    if why := device_problem(device):
+        raise CourseError(f"--device {device}: {why}")
+
+
+__all__ = ["Check", "MissingPart", "Solution", "current", "device_problem", "require_device"]

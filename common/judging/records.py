@@ -1,0 +1,192 @@
+"""What is asked of a run and what it answers: frozen records, the same here and across a pipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Status(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"  # a property does not hold
+    ERROR = "error"  # the learner's code raised
+    TODO = "todo"  # not written yet
+
+    @property
+    def is_wrong(self) -> bool:
+        return self in (Status.FAILED, Status.ERROR)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One check, run on one solution.
+
+    Args:
+        name: "test_changing_a_token_leaves_earlier_outputs_alone[5]"
+        facts: what was seen, for the learner, a line each; empty when passed.
+        because: what usually leads there; left unsaid where the cause is known.
+        error: the exception's type and message, when the learner's code raised.
+        parts: names of the solution that the check used: "CausalSelfAttention".
+        printed: what the learner's code printed meanwhile.
+        seen: context.Seen, each value that was compared; stays in this process.
+    """
+
+    name: str
+    status: Status
+    facts: tuple[str, ...] = ()
+    because: str = ""
+    error: str = ""
+    parts: tuple[str, ...] = ()
+    printed: str = ""
+    seen: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def sentence(self) -> str:
+        """The check's name as a person reads it."""
+        name, _, case = self.name.removeprefix("test_").partition("[")
+        return name.replace("_", " ") + (f" ({case[:-1]})" if case else "")
+
+
+class Certainty(StrEnum):
+    CAUSE = "cause"  # one known mistake gives all that was seen
+    EITHER = "either"  # several do, and cannot be told apart
+    TOGETHER = "together"  # two at once do
+    LIKELY = "likely"  # one gives most of it
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Known mistakes that produce what the learner's code produced."""
+
+    certainty: Certainty
+    names: tuple[str, ...]
+    says: tuple[str, ...]
+    check: str  # the check whose result they match
+    explains: int = 0  # how many of the failing checks
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example of the README after it was run; `facts` is the first line that went wrong, and how."""
+
+    caption: str
+    passes: bool
+    facts: tuple[str, ...] = ()
+
+
+class Ended(StrEnum):
+    """Why a child gave no answer."""
+
+    TIMEOUT = "timeout"
+    CRASH = "crash"  # os._exit, or a crash inside a library
+    BROKEN = "broken"  # the course's own files cannot be used
+
+
+@dataclass(frozen=True)
+class Request:
+    """A file to be judged.
+
+    Args:
+        problem: its name, "05-causal-masking".
+        file: the solution; `source` stands for its text where it is not on the disk.
+        owner: whose file it is, as the report says it: "yours", "reference", "given".
+        earlier: where earlier parts come from: "references", "learners", or a folder of solutions.
+        examples: run the README's examples instead of the checks.
+        checks: names of those to run; empty means all but the slow ones.
+        limit: seconds until a child is ended.
+        interactive: the learner's code may talk to the terminal (breakpoint, input).
+    """
+
+    problem: str
+    file: Path
+    owner: str = "yours"
+    source: str | None = None
+    earlier: str = "references"
+    examples: bool = False
+    checks: tuple[str, ...] = ()
+    device: str = "cpu"
+    seed: int = 0
+    limit: float = 10.0
+    interactive: bool = False
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self) | {"file": str(self.file)})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Request:
+        data = json.loads(text)
+        return cls(**data | {"file": Path(data["file"]), "checks": tuple(data["checks"])})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to a request.
+
+    Args:
+        failure: why the file could not be loaded, when it could not.
+        whole: all checks of the problem were run (the slow ones aside).
+        ended, where: why there are no outcomes, and the learner's line or the exit code.
+    """
+
+    request: Request
+    failure: str = ""
+    outcomes: tuple[Outcome, ...] = ()
+    diagnosis: Diagnosis | None = None
+    examples: tuple[Example, ...] = ()
+    whole: bool = True
+    ended: Ended | None = None
+    where: str = ""
+
+    @property
+    def loads(self) -> bool:
+        return not self.failure and self.ended is None
+
+    @property
+    def passes(self) -> bool:
+        return self.loads and bool(self.outcomes) and self.passed == len(self.outcomes)
+
+    @property
+    def passed(self) -> int:
+        return sum(o.status == Status.PASSED for o in self.outcomes)
+
+    @property
+    def wrong(self) -> tuple[Outcome, ...]:
+        return tuple(o for o in self.outcomes if o.status.is_wrong)
+
+    @property
+    def score(self) -> int:
+        """Percent of the checks, rounded down, so that 100 means all."""
+        return 100 * self.passed // len(self.outcomes) if self.outcomes else 0
+
+    def to_json(self) -> str:
+        lean = replace(self, outcomes=tuple(replace(o, seen=()) for o in self.outcomes))
+        data = asdict(lean) | {"request": self.request.to_json()}
+        return json.dumps(data)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Verdict:
+        data = json.loads(text)
+        diagnosis = data["diagnosis"] and Diagnosis(
+            **_tuples(data["diagnosis"]) | {"certainty": Certainty(data["diagnosis"]["certainty"])}
+        )
+        return cls(
+            **data
+            | {
+                "request": Request.from_json(data["request"]),
+                "outcomes": tuple(
+                    Outcome(**_tuples(o) | {"status": Status(o["status"])})
+                    for o in data["outcomes"]
+                ),
+                "diagnosis": diagnosis,
+                "examples": tuple(Example(**_tuples(e)) for e in data["examples"]),
+                "ended": data["ended"] and Ended(data["ended"]),
+            }
+        )
+
+
+def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}

@@ -1,0 +1,144 @@
+"""From a verdict to the few lines a learner reads."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from common.course.catalogue import Problem, find, problems, shown
+from common.judging.records import Certainty, Diagnosis, Ended, Outcome, Status, Verdict
+from common.shell import gpt2
+
+WIDTH = 80
+_PRINTED = 3  # lines of what the learner's code printed
+
+
+def report(verdict: Verdict, *, width: int = WIDTH) -> list[str]:
+    """The verdict on one problem, about 15 lines at most."""
+    problem = find(verdict.request.problem)
+    head = _head(problem, verdict)
+    body = _body(problem, verdict)
+    return [head, *(line for text in body for line in wrapped(text, width))]
+
+
+def _head(problem: Problem, verdict: Verdict) -> str:
+    request = verdict.request
+    owner = request.owner + (
+        ", earlier parts from the same place" if request.earlier != "references" else ""
+    )
+    return f"{problem.label} · {shown(request.file)} ({owner})"
+
+
+def _body(problem: Problem, verdict: Verdict) -> list[str]:
+    again = "Next: mend this and run again."
+    if verdict.ended:
+        return ended_lines(verdict)
+    if verdict.failure:
+        return [*("  " + line for line in verdict.failure.splitlines()), again]
+    hint = gpt2(f"hint {problem.key}")
+    outcomes = verdict.outcomes
+    todo = [o for o in outcomes if o.status == Status.TODO]
+    count = f"{verdict.passed} of {len(outcomes)} checks pass"
+    if verdict.passes:
+        following = _following(problem) if verdict.request.owner == "yours" else None
+        go_on = (
+            [f"Next: {shown(following.readme_file)} ({gpt2(f'check {following.key}')})"]
+            if following
+            else []
+        )
+        return [f"All {len(outcomes)} checks pass.", *_printed(outcomes), *go_on]
+    if not verdict.wrong:
+        if not verdict.passed:
+            return ["Not written yet.", f"Start with {shown(problem.readme_file)}; a hint: {hint}"]
+        return [*_unwritten(problem, todo), f"{count}.", f"Next: write it. A hint: {hint}"]
+    first = _to_show(verdict)
+    lines = [f"FAILED  {first.sentence}", *("  " + fact for fact in first.facts)]
+    certain = verdict.diagnosis and verdict.diagnosis.certainty != Certainty.LIKELY
+    if first.because and not certain:
+        lines.append("  " + first.because)
+    lines += _printed([first])
+    if verdict.diagnosis:
+        lines += cause_lines(verdict.diagnosis, len(verdict.wrong))
+    others = len(verdict.wrong) - 1
+    if others:
+        same = certain and verdict.diagnosis and verdict.diagnosis.certainty == Certainty.CAUSE
+        count += f"; {others} more fail{'s' * (others == 1)}" + (
+            ", from the same cause" if same else ""
+        )
+    if todo:
+        count += f"; {len(todo)} wait{'s' * (len(todo) == 1)} for code not written yet"
+    return [*lines, f"{count}.", f"{again} A hint: {hint}"]
+
+
+def cause_lines(diagnosis: Diagnosis, wrong: int) -> list[str]:
+    """What is known of the cause, in the words of the bank."""
+    says = list(dict.fromkeys(diagnosis.says))
+    if diagnosis.certainty == Certainty.TOGETHER:
+        return ["This is exactly what two mistakes give together:", *(f"- {s}" for s in says)]
+    if diagnosis.certainty == Certainty.LIKELY:
+        return [
+            f"One cause, which explains {diagnosis.explains} of the {wrong} failing checks: {says[0]}"
+        ]
+    if len(says) == 1:
+        return [f"Cause: {says[0]}"]
+    return [
+        "Cause: one of these, which nothing that was checked can tell apart:",
+        *(f"- {s}" for s in says[:3]),
+    ]
+
+
+def ended_lines(verdict: Verdict) -> list[str]:
+    """Why a child gave no answer."""
+    if verdict.ended == Ended.TIMEOUT:
+        return [
+            f"FAILED  no end after {verdict.request.limit:g} seconds: likely an endless loop",
+            f"  it was at {verdict.where or 'a place that could not be found out'}",
+            "  Look at the loop around that line: what makes it stop?",
+        ]
+    if verdict.ended == Ended.CRASH:
+        return [
+            f"FAILED  your code ended Python itself ({verdict.where})",
+            "  That is os._exit, or a crash inside a library.",
+        ]
+    return verdict.where.splitlines()
+
+
+def wrapped(line: str, width: int = WIDTH) -> list[str]:
+    """A line in at most that many columns, set in as it was; code (four columns in) is broken, not reflowed."""
+    text = line.strip()
+    lead = " " * (len(line) - len(line.lstrip()))
+    hang = lead + "  " if text.startswith("- ") else lead
+    if len(lead) > 5:
+        room = max(width - len(lead), 20)
+        return [lead + text[i : i + room] for i in range(0, len(text), room)] or [""]
+    return textwrap.wrap(
+        text, width, initial_indent=lead, subsequent_indent=hang, break_on_hyphens=False
+    ) or [""]
+
+
+def _to_show(verdict: Verdict) -> Outcome:
+    """The first failure, as checks go from cause to consequence, or the one that was diagnosed."""
+    wanted = verdict.diagnosis.check if verdict.diagnosis else ""
+    return next((o for o in verdict.wrong if o.name == wanted), verdict.wrong[0])
+
+
+def _unwritten(problem: Problem, todo: Sequence[Outcome]) -> list[str]:
+    ours = f"problem {problem.key}: "
+    names = dict.fromkeys(
+        o.facts[0].removeprefix("not written yet: ").removeprefix(ours) for o in todo
+    )
+    return [f"  not written yet: {name}" for name in [*names][:4]]
+
+
+def _printed(outcomes: Sequence[Outcome]) -> list[str]:
+    lines = [*dict.fromkeys(line for o in outcomes for line in o.printed.strip().splitlines())]
+    if not lines:
+        return []
+    left = f" ({len(lines) - _PRINTED} lines before that)" if len(lines) > _PRINTED else ""
+    return [f"  your code printed{left}:", *("      " + line for line in lines[-_PRINTED:])]
+
+
+def _following(problem: Problem) -> Problem | None:
+    known = problems()
+    after = known.index(problem) + 1
+    return known[after] if after < len(known) else None

@@ -1,0 +1,71 @@
+"""The one way to run a problem's checks: a request goes in, a verdict comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+
+import torch
+
+from common.course.catalogue import Problem, find
+from common.errors import UsageError
+from common.judging import loading
+from common.judging.checks import Check
+from common.judging.collecting import checks_of
+from common.judging.diagnosis import BUDGET, diagnose
+from common.judging.examples import try_examples
+from common.judging.records import Outcome, Request, Verdict
+from common.testing.context import surroundings
+
+
+def run(request: Request, *, budget: float = BUDGET) -> Verdict:
+    """Load the file, run the checks on it in this process, and name the cause of what fails.
+
+    Args:
+        budget: seconds for the diagnosis; 0 leaves it out.
+
+    Raises:
+        CourseError: the problem's own files cannot be used, or there is no such check.
+    """
+    problem = find(request.problem)
+    tree = loading.tree(request.earlier)
+    try:
+        module = _load(request, tree)
+    except (loading.LoadFailure, NotImplementedError) as failure:
+        return Verdict(request, failure=str(failure))
+    with (
+        loading.building_on(tree),
+        surroundings(device=torch.device(request.device), seed=request.seed),
+    ):
+        if request.examples:
+            return Verdict(request, examples=tuple(try_examples(problem.readme, module)))
+        checks = chosen(problem, request.checks)
+        outcomes = [check.run(module, interactive=request.interactive) for check in checks]
+        diagnosis = diagnose(problem, checks, outcomes, budget=budget) if budget else None
+    whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
+    return Verdict(request, outcomes=tuple(outcomes), diagnosis=diagnosis, whole=whole)
+
+
+def outcomes_of(problem: Problem, module: ModuleType) -> list[Outcome]:
+    """What all checks of a problem give on a module that is loaded already."""
+    return [check.run(module) for check in checks_of(problem)]
+
+
+def chosen(problem: Problem, names: Sequence[str]) -> list[Check]:
+    """The checks of these names, in the problem's order; without names all but the slow ones.
+
+    Raises:
+        UsageError: there is no check of that name.
+    """
+    if not names:
+        return [*checks_of(problem)]
+    known = {check.name: check for check in checks_of(problem, slow=True)}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"{problem.name} has no check {unknown[0]}")
+    return [check for name, check in known.items() if name in set(names)]
+
+
+def _load(request: Request, tree: loading.Tree) -> ModuleType:
+    if request.source is not None:
+        return loading.execute(request.source, request.file, tree)
+    return loading.load(request.file, tree)

@@ -1,0 +1,109 @@
+"""Attempts at interview problems: a folder each, with a clock that goes on while nobody looks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from common.course.catalogue import ROOT, Problem, problems
+from common.files import write_atomically
+
+FOLDER = ROOT / "interviews"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at a problem.
+
+    Args:
+        begun: seconds since the epoch. minutes: the time limit.
+        used: minutes it took; None while the clock runs. passed, checks: of the hidden tests.
+        how: "submitted", "time was up" or "given up".
+    """
+
+    problem: str
+    begun: float
+    minutes: float
+    used: float | None = None
+    passed: int = 0
+    checks: int = 0
+    hints: int = 0
+    how: str = ""
+
+    @property
+    def folder(self) -> Path:
+        stamp = datetime.fromtimestamp(self.begun).strftime("%Y-%m-%d-%H%M%S")
+        return FOLDER / self.problem / stamp
+
+    @property
+    def file(self) -> Path:
+        """What the candidate edits."""
+        return self.folder / "solution.py"
+
+    @property
+    def left(self) -> float:
+        """Seconds until time is up, never below 0."""
+        return max(self.begun + 60 * self.minutes - time.time(), 0.0)
+
+    @property
+    def runs(self) -> bool:
+        return self.used is None
+
+    @property
+    def score(self) -> int:
+        """Percent of the hidden checks, rounded down, so that 100 means all."""
+        return 100 * self.passed // self.checks if self.checks else 0
+
+    def save(self) -> None:
+        """Write the record; a crash leaves the old one or the new one."""
+        write_atomically(self.folder / "attempt.json", json.dumps(asdict(self), indent=1) + "\n")
+
+    def ended(self, how: str, passed: int, checks: int) -> Attempt:
+        """The record of the finished attempt, saved."""
+        used = min((time.time() - self.begun) / 60, self.minutes)
+        done = replace(self, used=round(used, 2), passed=passed, checks=checks, how=how)
+        done.save()
+        return done
+
+    def hinted(self, hints: int) -> Attempt:
+        """The record with so many hints opened, saved."""
+        noted = replace(self, hints=max(hints, self.hints))
+        noted.save()
+        return noted
+
+
+def begin(problem: Problem, minutes: float) -> Attempt:
+    """A new attempt with a fresh file; earlier ones stay where they are."""
+    attempt = Attempt(problem.name, time.time(), minutes)
+    attempt.folder.mkdir(parents=True)
+    write_atomically(attempt.file, problem.skeleton)
+    attempt.save()
+    return attempt
+
+
+def history(problem: Problem | None = None) -> list[Attempt]:
+    """All attempts, oldest first; records that cannot be read are left out."""
+    known = [problem.name] if problem else [p.name for p in problems() if p.is_interview]
+    found = [attempt for name in known for attempt in _read(FOLDER / name)]
+    return sorted(found, key=lambda attempt: attempt.begun)
+
+
+def running(problem: Problem) -> Attempt | None:
+    """The latest attempt whose clock has not been stopped."""
+    return next((a for a in reversed(history(problem)) if a.runs), None)
+
+
+def _read(folder: Path) -> Iterator[Attempt]:
+    for record in folder.glob("*/attempt.json"):
+        try:
+            data: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+            attempt = Attempt(**data)
+            if attempt.folder == record.parent:
+                yield attempt
+        except (OSError, ValueError, TypeError):
+            continue

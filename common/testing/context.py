@@ -1,0 +1,67 @@
+"""What a check works with: where tensors live, what random numbers start from, and what it has seen."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One value that a check looked at, by the name it has in messages."""
+
+    what: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Context:
+    """The surroundings of a check.
+
+    Args:
+        device: where inputs and modules live.
+        seed: the learner's random numbers start from it; another one than 0 also changes all inputs.
+        seen: each value that was compared, in order.
+    """
+
+    device: torch.device = torch.device("cpu")
+    seed: int = 0
+    seen: list[Seen] = field(default_factory=list, compare=False)
+
+    def generator(self, name: str, shape: tuple[int, ...]) -> torch.Generator:
+        """Random numbers for an input; they follow from its name and shape, and from the seed."""
+        salt = f"{self.seed} " if self.seed else ""
+        return torch.Generator().manual_seed(zlib.crc32(f"{salt}{name}{shape}".encode()))
+
+
+_USUAL = Context()
+_current: ContextVar[Context | None] = ContextVar("context", default=None)
+
+
+def current() -> Context:
+    """The surroundings that the code in this moment runs in."""
+    return _current.get() or _USUAL
+
+
+@contextlib.contextmanager
+def surroundings(**changes: Any) -> Iterator[Context]:
+    """Run the block in other surroundings; what is not named stays. Always with an empty list of things seen."""
+    token = _current.set(replace(current(), **{"seen": [], **changes}))
+    try:
+        yield current()
+    finally:
+        _current.reset(token)
+
+
+def observe(what: str, value: Any) -> None:
+    """Note a value of the learner's. Tensors are copied, so that later changes do not reach it."""
+    if isinstance(value, Tensor):
+        value = value.detach().clone()
+    current().seen.append(Seen(what, value))
