@@ -26,6 +26,8 @@ class _StandIn(ModuleType):
         return fn if fn is not None else lambda function: function
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # whoever walks over all modules wants nothing of this one
+            raise AttributeError(name)
         if sys.modules.get(_COMPILER) is self:
             import torch
 

@@ -65,7 +65,7 @@ def _collected(
     paths = {path for path, _ in files}
     # pytest would take a module that it has imported before, however its file reads by now.
     for name, module in [*sys.modules.items()]:
-        if getattr(module, "__file__", None) in paths:
+        if vars(module).get("__file__") in paths:
             del sys.modules[name]
     collector = _Collector(problem)
     with contextlib.redirect_stdout(io.StringIO()) as said:
