@@ -70,6 +70,8 @@ class Agent(Peer):
         elsewhere: the module common.testing.elsewhere.
     """
 
+    may_look = False
+
     def __init__(self, wire: Wire, elsewhere: ModuleType) -> None:
         super().__init__(wire, 1)
         self.elsewhere = elsewhere
@@ -169,7 +171,7 @@ class Agent(Peer):
     def answering(self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]) -> Iterator[None]:
         self._lend(reader)
         given = [(t, data_of(t)) for t in reader.plain]
-        self.watched += [(t, t._version) for t in reader.plain]
+        self.watched += [(t, _version(t)) for t in reader.plain]
         if "random" in head:
             torch.set_rng_state(reader.tensor(head["random"][0]))
             random.seed(head["random"][1])
@@ -185,15 +187,15 @@ class Agent(Peer):
     def closing(self, writer: Writer, reply: dict[str, Any]) -> None:
         changed = []
         for number, (tensor, version) in enumerate(self.watched):
-            if tensor._version != version or id(tensor) in reply["changed"]:
+            if _version(tensor) != version or id(tensor) in reply["changed"]:
                 changed.append([number, writer.tensor(tensor.detach())])
-                self.watched[number] = tensor, tensor._version
+                self.watched[number] = tensor, _version(tensor)
         reply["changed"] = changed
         reply["events"] = [
             [number, side, writer.value(args), writer.value(output)]
             for number, side, args, output in reply["events"]
         ]
-        self.watched += [(t, t._version) for t in writer.plain]
+        self.watched += [(t, _version(t)) for t in writer.plain]
         reply["printed"] = self.printed.taken()
         reply["contents"] = self._borrowed(writer)
 
@@ -250,13 +252,12 @@ class Agent(Peer):
     # --- objects ---------------------------------------------------------------------------------
 
     def describe(self, writer: Writer, value: Any) -> Any:
-        for kind in (bool, int, float, str, bytes):
-            if isinstance(value, kind):
-                return writer.value(kind(value))
-        if isinstance(value, tuple | list):
-            return writer.value(tuple(value) if isinstance(value, tuple) else list(value))
-        if isinstance(value, Mapping):
-            return writer.value(dict(value))
+        if not _methods(type(value)):
+            for kind in (bool, int, float, str, bytes, tuple, list):
+                if isinstance(value, kind):
+                    return writer.value(kind(value))
+            if isinstance(value, Mapping):
+                return writer.value(dict(value))
         if isinstance(value, type):
             return ["o", self.add(value, lasting=True), self._class(writer, value)]
         if isinstance(value, _FUNCTIONS):
@@ -272,17 +273,10 @@ class Agent(Peer):
         module = issubclass(kind, nn.Module)
         own = [base for base in kind.__bases__ if base.__module__.partition(".")[0] in _LEARNERS]
         forward = kind.forward if module and kind.forward is not nn.Module.forward else None
-        methods = {
-            name
-            for base in kind.__mro__
-            if base not in (object, nn.Module)
-            for name, value in vars(base).items()
-            if not name.startswith("_") and isinstance(value, types.FunctionType | classmethod | staticmethod)
-        }
         signature = forward and (standins.signature_of(forward, writer) or [])[1:]
         return {
             "kind": "class", "name": kind.__name__, "bases": [writer.value(base) for base in own],
-            "module": module, "forward": signature, "methods": sorted(methods),
+            "module": module, "forward": signature, "methods": sorted(_methods(kind)),
         }  # fmt: skip
 
     def make(self, reader: Reader, number: int, about: dict[str, Any]) -> Any:
@@ -305,6 +299,7 @@ class Agent(Peer):
 
     def _their_class(self, reader: Reader, number: int, about: dict[str, Any]) -> Any:
         """A class of modules: that of an earlier part if it is one, else one that asks."""
+        self.lasting.add(number)
         key, name = about["part"] or ("", "")
         if key in self.earlier:
             found = getattr(self.problem(key), name)
@@ -334,6 +329,17 @@ class Agent(Peer):
 _LEARNERS = {"solution"}
 
 
+def _methods(kind: type) -> set[str]:
+    """The public methods that the learner's classes give to it."""
+    return {
+        name
+        for base in kind.__mro__
+        if base.__module__ in _LEARNERS
+        for name, value in vars(base).items()
+        if not name.startswith("_") and isinstance(value, types.FunctionType | classmethod | staticmethod)
+    }
+
+
 def _execute(source: str, file: str, name: str) -> ModuleType:
     module = ModuleType(name)
     module.__file__ = file
@@ -348,6 +354,11 @@ def _execute(source: str, file: str, name: str) -> ModuleType:
 def _learners(error: BaseException) -> list[traceback.FrameSummary]:
     frames = (f for f in traceback.walk_tb(error.__traceback__) if _MARK in f[0].f_globals)
     return [*traceback.StackSummary.extract(frames)]
+
+
+def _version(tensor: Tensor) -> int:
+    """How often it was written to; tensors of inference mode do not count that."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _held(container: Any) -> list[Any]:

@@ -46,6 +46,7 @@ class Peer:
     """
 
     special: dict[str, type[BaseException]] = {}  # exceptions beyond the builtins that may cross
+    may_look = True  # at attributes of the other side's objects that it did not describe
 
     def __init__(self, wire: Wire, first: int) -> None:
         self.wire, self.first, self.next = wire, first, first
@@ -152,17 +153,18 @@ class Peer:
 
     def _tensor(self, writer: Writer, tensor: Tensor) -> Any:
         number = self.slots.number(tensor)
-        needs = tensor.requires_grad and torch.is_grad_enabled()
-        if number is None and tensor.requires_grad and tensor.is_leaf and not any(tensor is t for t in self.given):
+        came = any(tensor is t for t in self.given)
+        # A view that is made without gradients calls itself a leaf, and is none that anybody could optimize.
+        if number is None and tensor.requires_grad and tensor.is_leaf and not came and not tensor._is_view():
             number = self.slot(tensor, loose=not isinstance(tensor, nn.Parameter))
-            return ["p", number, isinstance(tensor, nn.Parameter)]
         if number is not None:
             return ["p", number, isinstance(tensor, nn.Parameter)]
-        flags = NEEDS_GRAD * needs + ELSEWHERE * bool(getattr(tensor, "_is_elsewhere", False))
+        needs = torch.is_grad_enabled() and (tensor.grad_fn is not None or (came and tensor.requires_grad))
         if needs:
             writer.needing.append(tensor)
         writer.plain.append(tensor)
-        return writer.tensor(tensor, flags)
+        there = bool(getattr(tensor, "_is_elsewhere", False))
+        return writer.tensor(tensor, NEEDS_GRAD * needs + ELSEWHERE * there)
 
     def read(self, reader: Reader, node: list[Any]) -> Any:
         """The value for JSON that stands for no plain value."""
@@ -305,6 +307,8 @@ class Peer:
     def backward(self, call: int, index: int, gradient: Tensor) -> list[Tensor | None]:
         """The gradients of what a result depends on."""
         results, inputs = self.calls[call]
+        if getattr(results[index], "_is_elsewhere", False):
+            gradient._is_elsewhere = True
         found = torch.autograd.grad(results[index], inputs, gradient, retain_graph=True, allow_unused=True)
         return [g if g is None else g.detach() for g in found]
 

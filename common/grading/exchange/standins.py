@@ -203,7 +203,7 @@ def _forward(signature: inspect.Signature) -> Any:
 
 
 def _attribute(owner: Any, name: str) -> Any:
-    if name.startswith("_"):
+    if name.startswith("_") or not owner._peer.may_look:
         raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
     if name in (owner if isinstance(owner, RemoteClass) else type(owner))._methods:
         return RemoteMethod(owner, name)

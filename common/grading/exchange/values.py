@@ -199,11 +199,12 @@ def data_of(tensor: Tensor) -> bytes:
 
 def tensor_of(data: bytearray, dtype: torch.dtype, shape: list[int]) -> Tensor:
     """The tensor with these numbers, which it takes over."""
-    if not data:
-        return torch.empty(shape, dtype=dtype)
+    if dtype == torch.bfloat16:
+        return tensor_of(data, torch.int16, shape).view(torch.bfloat16).clone()
     if dtype == torch.bool:  # a byte that is neither 0 nor 1 would be no bool
-        return torch.frombuffer(data, dtype=torch.uint8).reshape(shape) != 0
-    return torch.frombuffer(data, dtype=dtype).reshape(shape)
+        return tensor_of(data, torch.uint8, shape) != 0
+    # By way of NumPy: torch.frombuffer(...).reshape(...) would be a view, on which detach_() is refused.
+    return torch.from_numpy(numpy.frombuffer(data, dtype=NAMES[dtype]).reshape(shape))
 
 
 def number(value: Any, least: int | None = None) -> int:
