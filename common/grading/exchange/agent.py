@@ -19,13 +19,15 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from . import standins
+from . import claims, hub, standins
+from .files import Copies
 from .peer import Peer
 from .standins import RemoteFunction, RemoteIterator
 from .values import Reader, Writer, data_of
@@ -67,14 +69,16 @@ class Agent(Peer):
     """Answers for one submission to one problem.
 
     Args:
-        elsewhere: the module common.testing.elsewhere.
+        elsewhere, recording: the modules of these names in common.testing.
+        folder: where files of the checks may be put.
     """
 
     may_look = False
 
-    def __init__(self, wire: Wire, elsewhere: ModuleType) -> None:
+    def __init__(self, wire: Wire, elsewhere: ModuleType, recording: ModuleType, folder: Path) -> None:
         super().__init__(wire, 1)
-        self.elsewhere = elsewhere
+        self.elsewhere, self.recording = elsewhere, recording
+        self.copies = Copies(folder)
         self.special = {"DevicesDiffer": elsewhere.DevicesDiffer}
         self.earlier: dict[str, str] = {}  # the text of each part that the file may build on, by key
         self.loaded: dict[str, ModuleType] = {}
@@ -82,6 +86,7 @@ class Agent(Peer):
         self.printed = _Printed()
         self.lent: list[tuple[Any, list[Any]]] = []  # lists and dicts of the other side's, and what they held
         self.watched: list[tuple[Tensor, int]] = []  # tensors that crossed, with their version
+        self.structures: dict[int, claims.Structure] = {}  # of the other side's modules
 
     def serve(self) -> None:
         """Answer until the other side ends it."""
@@ -132,8 +137,8 @@ class Agent(Peer):
     def begin(self) -> None:
         """A new check: forget the last one, and put back what a file may have changed for all of torch."""
         self.fresh()
-        self.lent.clear()
-        self.watched.clear()
+        for table in (self.lent, self.watched, self.structures):
+            table.clear()
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
         if torch.are_deterministic_algorithms_enabled():
@@ -145,7 +150,11 @@ class Agent(Peer):
         return getattr(self.module, name)
 
     def call(self, thing: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return thing(*args, **kwargs)
+        return thing(*map(self.copies.here, args), **kwargs)
+
+    def record(self, function: Any, settings: dict[str, Any]) -> Any:
+        result, steps = self.recording.record(function, **settings)
+        return result, [vars(step) for step in steps]
 
     def method(self, owner: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return getattr(owner, name)(*args, **kwargs)
@@ -164,7 +173,7 @@ class Agent(Peer):
 
     answers = Peer.answers | {
         "load": load, "begin": begin, "attribute": attribute, "call": call, "forward": call,
-        "method": method, "get": get, "set": set, "delete": delete, "do": do,
+        "record": record, "method": method, "get": get, "set": set, "delete": delete, "do": do,
     }  # fmt: skip
 
     @contextlib.contextmanager
@@ -172,19 +181,38 @@ class Agent(Peer):
         self._lend(reader)
         given = [(t, data_of(t)) for t in reader.plain]
         self.watched += [(t, _version(t)) for t in reader.plain]
-        if "random" in head:
-            torch.set_rng_state(reader.tensor(head["random"][0]))
-            random.seed(head["random"][1])
+        self.copies.take(reader.value(head["files"]) if "files" in head else {})
         reply |= {"events": [], "changed": []}
-        torch.set_grad_enabled(head["grad"])
-        try:
-            with self._listening(head.get("listen", []), reply["events"]), self._elsewhere(head):
+        with contextlib.ExitStack() as around:
+            for condition in self._conditions(head, reader, reply):
+                around.enter_context(condition)
+            if "random" in head:
+                torch.set_rng_state(reader.tensor(head["random"][0]))
+                random.seed(head["random"][1])
+            torch.set_grad_enabled(head["grad"])
+            try:
                 yield
-        finally:
-            reply["grad"] = torch.is_grad_enabled()
-            reply["changed"] = {id(t) for t, data in given if data_of(t) != data}
+            finally:
+                reply["grad"] = torch.is_grad_enabled()
+                reply["changed"] = {id(t) for t, data in given if data_of(t) != data}
 
-    def closing(self, writer: Writer, reply: dict[str, Any]) -> None:
+    def _conditions(self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]) -> Iterator[Any]:
+        """What the check has arranged around its call, here as well."""
+        if head.get("listen"):
+            yield self._listening(head["listen"], reply["events"])
+        if "elsewhere" in head:
+            yield self._elsewhere(head["elsewhere"])
+        if "operations" in head:
+            noting = claims.Operations(self.slots)
+            reply["operations"] = noting.noted
+            yield noting
+        if "steps" in head:
+            yield claims.steps_told(self.slots, functools.partial(self.ask, "stepped"))
+        if "hub" in head:
+            download, cache = head["hub"]
+            yield hub.standing_in(reader.value(download), self.copies.here(cache), [self.module])
+
+    def closing(self, writer: Writer, reply: dict[str, Any], value: Any) -> None:
         changed = []
         for number, (tensor, version) in enumerate(self.watched):
             if _version(tensor) != version or id(tensor) in reply["changed"]:
@@ -198,6 +226,11 @@ class Agent(Peer):
         self.watched += [(t, _version(t)) for t in writer.plain]
         reply["printed"] = self.printed.taken()
         reply["contents"] = self._borrowed(writer)
+        reply["structure"] = []
+        for number, known in self.structures.items():
+            if (changes := known.changes()) is not None:
+                reply["structure"].append([number, changes])
+                self.structures[number] = claims.Structure(known.module)
 
     def _lend(self, reader: Reader) -> None:
         for container in reader.containers[: max(_WATCHED - len(self.lent), 0)]:
@@ -234,12 +267,9 @@ class Agent(Peer):
                 handle.remove()
 
     @contextlib.contextmanager
-    def _elsewhere(self, head: dict[str, Any]) -> Iterator[None]:
-        """The second device that common.testing.elsewhere invents, where the check is on it."""
-        if "elsewhere" not in head:
-            yield
-            return
-        marked = [self.slots[number].now() for number in head["elsewhere"]]
+    def _elsewhere(self, numbers: list[int]) -> Iterator[None]:
+        """The second device that common.testing.elsewhere invents; these tensors lie on it."""
+        marked = [self.slots[number].now() for number in numbers]
         for tensor in marked:
             tensor._is_elsewhere = True
         try:
@@ -248,6 +278,24 @@ class Agent(Peer):
         finally:
             for tensor in marked:
                 tensor._is_elsewhere = False
+
+    def built(self, module: nn.Module) -> None:
+        for part in module.modules():
+            number = self.number(part)
+            if number is not None and not self.is_mine(number):
+                self.structures[number] = claims.Structure(part)
+
+    def ask(self, what: str, *args: Any) -> Any:
+        return self.copies.here(super().ask(what, *args))
+
+    def heard(self, reader: Reader, head: dict[str, Any]) -> None:
+        self.copies.take(reader.value(head["files"]) if "files" in head else {})
+
+    def _written(self, error: BaseException) -> dict[str, Any]:
+        node = super()._written(error)
+        if "args" in node:
+            node["args"] = [self.copies.there(a) if isinstance(a, str) else a for a in node["args"]]
+        return node
 
     # --- objects ---------------------------------------------------------------------------------
 

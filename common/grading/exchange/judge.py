@@ -13,19 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from common import internals
 from common.config import GPT2Config
 from common.course.catalogue import Problem, find, problems
-from common.grading.exchange import standins, trees
+from common.grading.exchange import claims, files, hub, standins, trees
 from common.grading.exchange.peer import Peer
 from common.grading.exchange.standins import RemoteClass, RemoteFunction, RemoteIterator, RemoteModule
 from common.grading.exchange.values import Reader, Unknown, Writer
 from common.grading.exchange.wire import Over, Wire
 from common.judging.checks import NoTerminal
 from common.judging.loading import LoadFailure
+from common.testing import elsewhere
 from common.testing.elsewhere import DevicesDiffer
 
 COMMON = Path(__file__).parents[2]
-_TRIES = {"call", "forward", "method", "do"}  # questions that run a learner's code, which may draw numbers
+_RUNS = {"call", "forward", "method", "do", "record"}  # questions that run a learner's code, which may draw numbers
 
 
 class StandIn(ModuleType):
@@ -53,7 +55,9 @@ class Judge(Peer):
         self.names: dict[str, Any] = {}  # functions and classes that were asked for
         self.methods: dict[int, tuple[str, ...]] = {}  # what may be called of the checks' own objects
         self.lent: list[Any] = []  # the checks' lists and dicts that went along
-        self.crossed: list[Tensor] = []
+        self.crossed: list[Tensor] = []  # tensors that went along or came back, in their order
+        self.optimizers: dict[int, claims.Optimizer] = {}
+        self.events: list[Any] = []
 
     def load(self, source: str, file: Path) -> StandIn:
         """Let the student's file be executed, and return what stands for it.
@@ -75,9 +79,8 @@ class Judge(Peer):
         """A new check begins."""
         self.fresh()
         self.ask("begin")
-        self.lent.clear()
-        self.crossed.clear()
-        self.methods.clear()
+        for table in (self.lent, self.crossed, self.methods, self.optimizers):
+            table.clear()
 
     def attribute(self, name: str) -> Any:
         """A name of the student's module."""
@@ -92,10 +95,14 @@ class Judge(Peer):
 
     def details(self, writer: Writer, what: str, args: tuple[Any, ...]) -> dict[str, Any]:
         more: dict[str, Any] = {}
-        if what in _TRIES:
+        if what in _RUNS:
             # Sent, and never taken back: the next call starts from other numbers whatever this one does.
             more["random"] = [writer.tensor(torch.get_rng_state()), random.getrandbits(64)]
             torch.rand(1)
+            more |= self._arrangements(writer)
+            paths = [value for arg in args if isinstance(arg, tuple) for value in arg]
+            if found := files.named([*paths, more.get("hub", ["", ""])[1]]):
+                more["files"] = writer.value(found)
         if what == "forward":
             more["listen"] = [self.number(part) for part in trees.hooked(args[0])]
         slots = self.slots.known.items()
@@ -105,6 +112,25 @@ class Judge(Peer):
         self.lent += writer.containers
         self.crossed += writer.plain
         return more
+
+    def _arrangements(self, writer: Writer) -> dict[str, Any]:
+        """What the check has arranged around its call, for the other side to arrange as well."""
+        more: dict[str, Any] = {}
+        if _modes():
+            more["operations"] = True
+        if internals.optimizer_hooks():
+            more["steps"] = True
+        if fake := hub.faked():
+            more["hub"] = [writer.value(fake[0]), fake[1]]
+        return more
+
+    def recorded(self, function: Any, settings: dict[str, Any]) -> Any:
+        answer = self.ask("record", function, settings)
+        with self.by_the_rules():
+            result, steps = answer
+            if not all(_is_step(step) for step in steps):
+                raise ValueError("a step of training that is none")
+        return result, steps
 
     def heard(self, reader: Reader, head: dict[str, Any]) -> None:
         self.events = [
@@ -117,14 +143,18 @@ class Judge(Peer):
         self.crossed += reader.plain
         for number, numbers in head["changed"]:
             _overwrite(self.crossed[number], reader.tensor(numbers))
-        for index, content in head.get("contents", []):
+        for index, content in head["contents"]:
             _refill(self.lent[index], reader.value(content))
+        for number, changes in head["structure"]:
+            claims.restructure(self.objects[number], changes)
 
     def after(self, head: dict[str, Any]) -> None:
-        if text := str(head.get("printed", ""))[:20_000]:
+        if text := str(head["printed"])[:20_000]:
             print(text, end="")
         if head["grad"] is not torch.is_grad_enabled():
             torch.set_grad_enabled(bool(head["grad"]))
+        with self.by_the_rules():
+            claims.replay(_modes(), self.slots, head.get("operations", []), DevicesDiffer)
         events, self.events = self.events, []
         for module, side, args, output in events:
             trees.fire(module, side, args, output)
@@ -152,12 +182,22 @@ class Judge(Peer):
             raise Over("rules", f"a question that was not offered: {str(name)[:40]!r}")
         return {"iter": iter, "next": next, "len": len}[name](thing)
 
-    answers = Peer.answers | {"call": call, "forward": forward_mine, "method": method, "do": do}
+    def stepped(self, optimizer: int, found: list[tuple[int, Tensor | None]]) -> None:
+        known = self.optimizers.setdefault(optimizer, claims.Optimizer())
+        known.stepped(self.slots, found, internals.optimizer_hooks())
+
+    answers = Peer.answers | {
+        "call": call, "forward": forward_mine, "method": method, "do": do, "stepped": stepped,
+    }  # fmt: skip
 
     @contextlib.contextmanager
     def answering(self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]) -> Iterator[None]:
         with torch.set_grad_enabled(bool(head["grad"])):
             yield
+
+    def closing(self, writer: Writer, reply: dict[str, Any], value: Any) -> None:
+        if found := files.named([value]):
+            reply["files"] = writer.value(found)
 
     def _is_function(self, thing: Any) -> bool:
         return "__call__" in self.methods.get(self.number(thing) or 0, ())
@@ -243,6 +283,22 @@ class Judge(Peer):
             yield
         except Exception as error:
             raise Over("rules", f"{type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _modes() -> list[Any]:
+    """The modes that a check has switched on, without the one that every message knows."""
+    return [m for m in internals.function_modes() if type(m).__module__ != elsewhere.__name__]
+
+
+def _is_step(step: Any) -> bool:
+    """Whether this is what common.testing.recording notes of a step."""
+    kinds = {"ids": Tensor, "before": dict, "random": Tensor, "training": bool, "error": Tensor, "stale": bool}
+    return (
+        isinstance(step, dict)
+        and step.keys() == kinds.keys()
+        and all(isinstance(step[name], kind) for name, kind in kinds.items())
+        and all(isinstance(n, str) and isinstance(p, Tensor) for n, p in step["before"].items())
+    )
 
 
 def earlier(problem: Problem) -> dict[str, str]:

@@ -183,7 +183,9 @@ class Peer:
             raise ValueError(f"{str(number)[:40]!r} is no number of an object")
         about = more[0]
         if about["kind"] == "module":
-            return trees.build(self, reader, about["tree"])
+            module = trees.build(self, reader, about["tree"])
+            self.built(module)
+            return module
         self.objects[number] = made = self.make(reader, number, about)
         return made
 
@@ -275,6 +277,7 @@ class Peer:
         call = self.next
         depends = [*reader.needing, *self.slots.learning()] if head["grad"] else []
         self.calls[call] = writer.needing, depends
+        value = None
         try:
             with self.answering(head, reader, reply):
                 value = answer(self, *args)
@@ -292,7 +295,7 @@ class Peer:
         else:
             self.calls.pop(call, None)
         with torch.no_grad():
-            self.closing(writer, reply)
+            self.closing(writer, reply, value)
         self._send(writer, reply)
 
     def _written(self, error: BaseException) -> dict[str, Any]:
@@ -344,8 +347,14 @@ class Peer:
         """What goes with a question beside its arguments."""
         return {}
 
-    def closing(self, writer: Writer, reply: dict[str, Any]) -> None:
+    def closing(self, writer: Writer, reply: dict[str, Any], value: Any) -> None:
         """Write what goes with an answer beside its value."""
+
+    def built(self, module: nn.Module) -> None:
+        """A module of the other side was built here."""
+
+    def recorded(self, function: Any, settings: dict[str, Any]) -> Any:
+        raise NotImplementedError
 
     def heard(self, reader: Reader, head: dict[str, Any]) -> None:
         """Read what came with an answer beside its value."""

@@ -51,6 +51,10 @@ class RemoteFunction(Remote):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._peer.ask("call", self, args, kwargs)
 
+    def recorded(self, **settings: Any) -> Any:
+        """Call it where common.testing.recording takes notes: its result, and the notes."""
+        return self._peer.recorded(self, settings)
+
 
 class RemoteMethod:
     """A method by its name: one message asks for it and calls it."""
