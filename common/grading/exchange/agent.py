@@ -65,6 +65,18 @@ class _Printed(io.StringIO):
         return text
 
 
+class _Only:
+    """Refuses every import but those of the standard library and of some packages."""
+
+    def __init__(self, packages: list[str]) -> None:
+        self.packages = {*packages, "common", *sys.stdlib_module_names}
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        top = name.partition(".")[0]
+        if top not in self.packages and not top.startswith("_"):
+            raise ModuleNotFoundError(f"No module named {top!r} where this is graded", name=name)
+
+
 class Agent(Peer):
     """Answers for one submission to one problem.
 
@@ -96,13 +108,17 @@ class Agent(Peer):
 
     # --- the file --------------------------------------------------------------------------------
 
-    def load(self, source: str, file: str, earlier: dict[str, str], library: dict[str, str]) -> Any:
-        """Execute the student's file; what is wrong with it, as (message, line, code), or None.
+    def load(
+        self, source: str, file: str, earlier: dict[str, str], library: dict[str, str], packages: list[str]
+    ) -> Any:
+        """Execute the student's file; what is wrong with it, as (kind, message, line, code), or None.
 
         Args:
             library: the text of what `common` offers, by the module's name.
+            packages: what may be imported beside it and the standard library.
         """
         self.earlier = earlier
+        sys.meta_path.insert(0, _Only(packages))
         common = sys.modules["common"] = ModuleType("common")
         common.__path__ = []  # type: ignore[attr-defined]
         common.problem = self.problem  # type: ignore[attr-defined]

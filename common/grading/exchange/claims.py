@@ -80,14 +80,15 @@ class Structure:
     """A module's attributes, parts and parameters, to be compared with later."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.module = module
+        self.module, self.kind = module, type(module)
         self.attributes = {*vars(module)}
         self.parts = dict(module._modules)
         self.parameters = dict(module._parameters)
 
     def changes(self) -> list[list[str]] | None:
-        """New attributes, other parts and other parameters, by name."""
+        """New attributes, other parts and other parameters, by name; another class counts as an attribute."""
         attributes = [*{*vars(self.module)} - self.attributes]
+        attributes += ["__class__"] * (type(self.module) is not self.kind)
         parts = _differing(self.parts, self.module._modules)
         parameters = _differing(self.parameters, self.module._parameters)
         return [attributes, parts, parameters] if attributes or parts or parameters else None
@@ -101,7 +102,10 @@ def restructure(module: nn.Module, changes: list[list[str]]) -> None:
     """Do to a check's module what was done to the other side's: other things stand in the same places."""
     attributes, parts, parameters = ([str(name) for name in names] for names in changes)
     for name in attributes:
-        module.__dict__.setdefault(name, None)
+        if name == "__class__":
+            module.__class__ = type(type(module).__name__, (type(module),), {})
+        else:
+            module.__dict__.setdefault(name, None)
     for name in parts:
         module._modules[name] = nn.Module()
     for name in parameters:

@@ -21,6 +21,7 @@ from common.grading.exchange.peer import Peer
 from common.grading.exchange.standins import RemoteClass, RemoteFunction, RemoteIterator, RemoteModule
 from common.grading.exchange.values import Reader, Unknown, Writer
 from common.grading.exchange.wire import Over, Wire
+from common.grading.libraries import packages
 from common.judging.checks import NoTerminal
 from common.judging.loading import LoadFailure
 from common.testing import elsewhere
@@ -65,7 +66,8 @@ class Judge(Peer):
         Raises:
             LoadFailure, NotImplementedError: as common.judging.loading.execute.
         """
-        found = self.ask("load", source, str(file), earlier(self.problem), library(self.problem))
+        parts = earlier(self.problem), library(self.problem), packages(self.problem)
+        found = self.ask("load", source, str(file), *parts)
         if found is None:
             return StandIn(self, file)
         with self.by_the_rules():

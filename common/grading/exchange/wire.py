@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
-import time
-from typing import Any, NoReturn
+from typing import Any
 
 _SIZES = struct.Struct("<II")
 
@@ -15,7 +14,7 @@ class Over(BaseException):
     """The exchange has ended; no `except Exception` of a check may swallow that.
 
     Args:
-        why: "time", "gone" (the other side ended) or "rules" (it sent what no message looks like).
+        why: "gone" (the other side has ended) or "rules" (it sent what no message looks like).
         says: the details, for a person.
     """
 
@@ -25,35 +24,34 @@ class Over(BaseException):
 
 
 class Wire:
-    """One end of the connection.
+    """One end of the connection. It waits as long as the other side lives; whoever started that sets the limits.
 
     Args:
         most: bytes that a message may have; its head (everything but tensors) a fourth of that.
     """
 
-    def __init__(self, connection: socket.socket, *, most: int = 32 << 20) -> None:
+    def __init__(self, connection: socket.socket, *, most: int = 16 << 20) -> None:
         self.connection, self.most = connection, most
-        self.deadline: float | None = None  # of time.monotonic()
+        self.kept = bytearray()  # received beyond the last message
 
     def send(self, head: Any, body: list[bytes]) -> None:
         """Send a message.
 
         Raises:
-            Over: the other side is gone, or does not listen until the deadline.
+            Over: the other side is gone.
         """
         text = json.dumps(head, separators=(",", ":")).encode()
         size = sum(map(len, body))
-        self._wait()
         try:
             self.connection.sendall(b"".join([_SIZES.pack(len(text), size), text, *body]))
-        except OSError as error:
-            self._broken(error)
+        except OSError:
+            raise Over("gone", "the process of the submission has ended") from None
 
     def receive(self) -> tuple[Any, memoryview]:
         """The next message.
 
         Raises:
-            Over: it is too long or no JSON, or there is none until the deadline.
+            Over: it is too long or no JSON, or the other side is gone.
         """
         head, body = _SIZES.unpack(self._read(_SIZES.size))
         if head > self.most // 4 or head + body > self.most:
@@ -66,24 +64,14 @@ class Wire:
             raise Over("rules", f"a message that is no JSON: {type(error).__name__}") from None
 
     def _read(self, size: int) -> bytearray:
-        data = bytearray(size)
-        view, got = memoryview(data), 0
-        while got < size:
-            self._wait()
+        while len(self.kept) < size:
             try:
-                count = self.connection.recv_into(view[got:])
-            except OSError as error:
-                self._broken(error)
-            if not count:
+                more = self.connection.recv(max(size - len(self.kept), 1 << 16))
+            except OSError:
+                more = b""
+            if not more:
                 raise Over("gone", "the process of the submission has ended")
-            got += count
+            self.kept += more
+        data = self.kept[:size]
+        del self.kept[:size]
         return data
-
-    def _wait(self) -> None:
-        if self.deadline is not None:
-            self.connection.settimeout(max(self.deadline - time.monotonic(), 0.001))
-
-    def _broken(self, error: OSError) -> NoReturn:
-        if isinstance(error, TimeoutError):
-            raise Over("time", "no answer until the time was up") from None
-        raise Over("gone", "the process of the submission has ended") from None
