@@ -41,7 +41,7 @@ class Engine:
     def __init__(
         self, problems: Sequence[Problem], secret: str, limits: Limits, *, workers: int, sandbox: bool
     ) -> None:
-        self.problems, self.secret, self.limits = problems, secret, limits
+        self.secret, self.limits, self.workers = secret, limits, workers
         self.agents = Agents(sandbox=sandbox)
         self.mother = _Judge.start()
         self.lock = threading.Lock()
@@ -128,8 +128,9 @@ class Engine:
 
 
 def nothing(why: str) -> Result:
-    """The result of what was not judged."""
-    return {"passed": [], "failed": [], "cause": [], "lines": [why], "failure": "", "flags": [why], "ends": [], "seconds": 0.0}
+    """The result of what was not judged, through no fault of the student's; it is tried again in the next run."""
+    empty: Result = {name: [] for name in ("passed", "failed", "cause", "ends")}
+    return empty | {"lines": [why], "flags": [why], "failure": "", "seconds": 0.0, "failure_of_ours": True}
 
 
 class _Rooms:

@@ -134,10 +134,16 @@ class Case:
             "passed": [o.name for o in self.outcomes if o.status == Status.PASSED],
             "failed": [[o.name, str(o.status), [*o.facts]] for o in self.outcomes if o.status != Status.PASSED],
             "cause": [*verdict.diagnosis.names] if verdict.diagnosis else [],
-            "lines": report(verdict)[1:],
+            "lines": _without_advice(report(verdict)[1:]),
             "failure": self.failure,
             "flags": self.flags,
         }
+
+
+def _without_advice(lines: list[str]) -> list[str]:
+    """A report without what a learner should do next at their own machine."""
+    last = next((i for i, line in enumerate(lines) if line.startswith(("Next: ", "Start with "))), len(lines))
+    return lines[:last]
 
 
 class Server:
