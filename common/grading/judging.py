@@ -20,14 +20,13 @@ import socket
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
 from common.course.catalogue import Problem, find
 from common.errors import CourseError
-from common.grading.exchange.judge import Judge
+from common.grading.exchange.judge import Judge, StandIn
 from common.grading.exchange.wire import Over, Wire
 from common.grading.seeded import SeededCheck, lucky
 from common.judging import loading
@@ -88,8 +87,7 @@ class Case:
                 if stand_in is not None:
                     for check in checks:
                         self.stopped = check.name
-                        judge.begin()
-                        self.outcomes.append(check.run(stand_in))
+                        self.outcomes.append(judge.outcome(check, stand_in))
                     self.stopped = ""
                     self._try_again(judge, stand_in)
             except Over as over:
@@ -98,21 +96,21 @@ class Case:
                 if not self.stopped and not self.failure and len(self.outcomes) < len(self.prepared.checks):
                     self.stopped = self.prepared.checks[len(self.outcomes)].name
 
-    def _load(self, judge: Judge) -> ModuleType | None:
+    def _load(self, judge: Judge) -> StandIn | None:
         try:
             return judge.load(self.source, self.file)
         except (loading.LoadFailure, NotImplementedError) as failure:
             self.failure = str(failure) or "not written yet"
             return None
 
-    def _try_again(self, judge: Judge, stand_in: ModuleType) -> None:
+    def _try_again(self, judge: Judge, stand_in: StandIn) -> None:
         """Forgive a check that alone fails if it passes under two other seeds."""
         failed = [i for i, o in enumerate(self.outcomes) if o.status != Status.PASSED]
         for i in failed if len(failed) <= _FEW else []:
             again = []
             for number in (1, 2):
-                judge.begin()
-                again.append(self.prepared.check(self.outcomes[i].name, number).run(stand_in))
+                check = self.prepared.check(self.outcomes[i].name, number)
+                again.append(judge.outcome(check, stand_in))
             if all(o.status == Status.PASSED for o in again):
                 self.outcomes[i] = again[0]
 

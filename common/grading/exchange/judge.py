@@ -18,16 +18,21 @@ from common.config import GPT2Config
 from common.course.catalogue import Problem, find, problems
 from common.grading.exchange import claims, files, hub, standins, trees
 from common.grading.exchange.peer import Peer
-from common.grading.exchange.standins import RemoteClass, RemoteFunction, RemoteIterator, RemoteModule
+from common.grading.exchange.slots import Slot
+from common.grading.exchange.standins import RemoteClass, RemoteFunction, RemoteIterator, RemoteModule, RemoteObject
 from common.grading.exchange.values import Reader, Unknown, Writer
 from common.grading.exchange.wire import Over, Wire
 from common.grading.libraries import packages
-from common.judging.checks import NoTerminal
+from common.judging.checks import Check, NoTerminal
 from common.judging.loading import LoadFailure
+from common.judging.records import Outcome, Status
 from common.testing import elsewhere
 from common.testing.elsewhere import DevicesDiffer
 
 COMMON = Path(__file__).parents[2]
+# The functions and classes whose business is to change what they are given. All others get the checks' own
+# tensors, modules, lists and dicts to look at: what a student's process says it did to them is a claim.
+MAY_CHANGE = {"11": {"init_weights"}, "16": {"pretrain"}, "interview-04": {"Adam", "AdamW"}}
 _RUNS = {"call", "forward", "method", "do", "record"}  # questions that run a learner's code, which may draw numbers
 
 
@@ -46,7 +51,12 @@ class StandIn(ModuleType):
 
 
 class Judge(Peer):
-    """Puts the checks' questions to one submission."""
+    """Puts the checks' questions to one submission.
+
+    What the student's process says to have changed, and may not change, is left as it is, so that nothing is
+    computed from it, and `claimed` says so. With `believes` the check hears it as it would in one process: one
+    that asks whether an input was left alone has to pass in both ways.
+    """
 
     special = {"DevicesDiffer": DevicesDiffer, "NoTerminal": NoTerminal}
 
@@ -59,6 +69,9 @@ class Judge(Peer):
         self.crossed: list[Tensor] = []  # tensors that went along or came back, in their order
         self.optimizers: dict[int, claims.Optimizer] = {}
         self.events: list[Any] = []
+        self.believes = self.claimed = False
+        self.changing: set[int] = set()  # numbers of what MAY_CHANGE names, and of the objects made by it
+        self.changes = 0  # questions under way whose business is to change something
 
     def load(self, source: str, file: Path) -> StandIn:
         """Let the student's file be executed, and return what stands for it.
@@ -77,12 +90,23 @@ class Judge(Peer):
             raise NotImplementedError(message)
         raise LoadFailure(message, path=file, line=line, code=code)
 
-    def begin(self) -> None:
+    def begin(self, *, believes: bool = False) -> None:
         """A new check begins."""
+        self.believes, self.claimed = believes, False
+        self.changing &= self.lasting
         self.fresh()
         self.ask("begin")
         for table in (self.lent, self.crossed, self.methods, self.optimizers):
             table.clear()
+
+    def outcome(self, check: Check, stand_in: StandIn) -> Outcome:
+        """What a check gives."""
+        self.begin()
+        outcome = check.run(stand_in)
+        if outcome.status == Status.PASSED and self.claimed:
+            self.begin(believes=True)
+            outcome = check.run(stand_in)
+        return outcome
 
     def attribute(self, name: str) -> Any:
         """A name of the student's module."""
@@ -91,7 +115,25 @@ class Judge(Peer):
             if not isinstance(value, RemoteClass | RemoteFunction) or value._number not in self.lasting:
                 return value
             self.names[name] = value
+            if name in MAY_CHANGE.get(self.problem.key, ()):
+                self.changing.add(value._number)
         return self.names[name]
+
+    def ask(self, what: str, *args: Any) -> Any:
+        changes = bool(args) and self.number(args[0]) in self.changing
+        self.changes += changes
+        try:
+            value = super().ask(what, *args)
+        finally:
+            self.changes -= changes
+        if changes and isinstance(value, RemoteObject):
+            self.changing.add(value.__dict__["_number"])
+        return value
+
+    def accepts(self, slot: Slot) -> bool:
+        accepted = self.changes > 0 or slot.known is None or self.believes
+        self.claimed |= not accepted
+        return accepted
 
     # --- what goes along, and what comes back ----------------------------------------------------
 
@@ -143,6 +185,10 @@ class Judge(Peer):
             if not isinstance(module, nn.Module):
                 raise ValueError("an event of what is no module")
         self.crossed += reader.plain
+        if not self.believes:
+            switched = head["grad"] is not torch.is_grad_enabled()
+            self.claimed |= bool(head["changed"] or head["contents"] or head["structure"] or switched)
+            return
         for number, numbers in head["changed"]:
             _overwrite(self.crossed[number], reader.tensor(numbers))
         for index, content in head["contents"]:
@@ -153,7 +199,7 @@ class Judge(Peer):
     def after(self, head: dict[str, Any]) -> None:
         if text := str(head["printed"])[:20_000]:
             print(text, end="")
-        if head["grad"] is not torch.is_grad_enabled():
+        if self.believes and head["grad"] is not torch.is_grad_enabled():
             torch.set_grad_enabled(bool(head["grad"]))
         with self.by_the_rules():
             claims.replay(_modes(), self.slots, head.get("operations", []), DevicesDiffer)

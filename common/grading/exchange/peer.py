@@ -270,12 +270,12 @@ class Peer:
         with self.by_the_rules():
             args = [reader.value(a) for a in head["args"]]
             self._take_changes(reader, head)
-            answer = self.answers[head["ask"]]
+            answer, grad = self.answers[head["ask"]], head["grad"]
         writer, reply = Writer(self.write), {}
         before, given, self.given = torch.is_grad_enabled(), self.given, reader.needing
         self.next += 2
         call = self.next
-        depends = [*reader.needing, *self.slots.learning()] if head["grad"] else []
+        depends = [*reader.needing, *self.slots.learning()] if grad else []
         self.calls[call] = writer.needing, depends
         value = None
         try:
@@ -329,7 +329,7 @@ class Peer:
         self.wire.send(head | {"slots": self.slots.changes(writer), "modes": modes}, writer.body)
 
     def _take_changes(self, reader: Reader, head: dict[str, Any]) -> None:
-        self.slots.take(reader, head["slots"])
+        self.slots.take(reader, head["slots"], self.accepts)
         for number, training in head["modes"]:
             self.named(number).training = self.modes[number] = bool(training)
 
@@ -346,6 +346,10 @@ class Peer:
     def details(self, writer: Writer, what: str, args: tuple[Any, ...]) -> dict[str, Any]:
         """What goes with a question beside its arguments."""
         return {}
+
+    def accepts(self, slot: Slot) -> bool:
+        """Whether the other side may write to a tensor that both hold."""
+        return True
 
     def closing(self, writer: Writer, reply: dict[str, Any], value: Any) -> None:
         """Write what goes with an answer beside its value."""

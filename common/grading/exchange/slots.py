@@ -5,6 +5,7 @@ Each message brings what has changed since the last one, so both sides go on wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -97,9 +98,14 @@ class Slots:
         found = ((number, slot.changes(writer)) for number, slot in self.known.items())
         return [[number, node] for number, node in found if node is not None]
 
-    def take(self, reader: Reader, nodes: list[Any]) -> None:
+    def take(self, reader: Reader, nodes: list[Any], accepts: Callable[[Slot], bool]) -> None:
+        """Put in what the other side has changed; what is not accepted goes back to it as it is here."""
         for number, node in nodes:
-            self.known[number].take(reader, node)
+            slot = self.known[number]
+            if accepts(slot):
+                slot.take(reader, node)
+            else:
+                slot.known = None
 
     def clear(self) -> None:
         self.known.clear()
