@@ -100,7 +100,7 @@ class Engine:
             if "result" in answer:
                 break
             ends.append(_how(status, limits, late=late))
-            again = tries <= _AGAIN and answer["left"] > 1
+            again = tries <= _AGAIN and answer["left"] > 1 and not late
             if again:
                 limits = Limits(self.limits.seconds / 4, self.limits.memory)
                 if status is None:

@@ -40,7 +40,7 @@ class Limits:
     @property
     def patience(self) -> float:
         """Seconds on the clock after which it is ended."""
-        return 3 * self.seconds + 10
+        return 2 * self.seconds + 10
 
 
 def why_no_sandbox() -> str:
