@@ -184,7 +184,7 @@ def odd_folders(folder: Path) -> None:
     os.close(here)
     os.chdir(ROOT)
     ODD["deep"] = 0
-    for name in ("=cmd|' /C calc'!A0", "a;=1+1", "@SUM(1)", "<script>alert(1)</script>", "x" * 200, "\u202eevil", "two\nlines",
+    for name in ("=cmd|' C calc'!A0", "a;=1+1", "@SUM(1)", "<script>alert(1)<b>", "x" * 200, "\u202eevil", "two\nlines",
                  "--out", "05-causal-masking", "tab\t=1"):  # fmt: skip
         student(name, 10).write_text(RIGHT)
     first = find_submissions(folder)[0]

@@ -14,7 +14,7 @@ Report = dict[str, Any]
 
 def cell(value: object) -> str:
     """A value that no spreadsheet takes for a formula, whether it splits at commas, semicolons or tabs."""
-    text = str(value).replace(";", ",").replace("\t", " ")
+    text = str(value).replace(";", ":").replace("\t", " ")
     return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@", "\r", "\n", "|", "%") else text
 
 

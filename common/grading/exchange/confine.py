@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import resource
 import struct
@@ -90,7 +91,7 @@ def limit(*, seconds: float, memory: int, processes: int) -> None:
         seconds: of computing. memory: bytes of address space. processes: of its account.
     """
     limits = {
-        resource.RLIMIT_CPU: int(seconds) + 1,
+        resource.RLIMIT_CPU: math.ceil(seconds) + 1,
         resource.RLIMIT_AS: memory,
         resource.RLIMIT_FSIZE: 16 << 20,
         resource.RLIMIT_NOFILE: 64,
@@ -102,7 +103,8 @@ def limit(*, seconds: float, memory: int, processes: int) -> None:
     for kind, most in limits.items():
         hard = resource.getrlimit(kind)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        # A second between the two: at the first a signal tells why, at the second there is no way around it.
+        resource.setrlimit(kind, (max(most - 1, 1) if kind == resource.RLIMIT_CPU else most, most))
 
 
 def can_filter() -> str:
