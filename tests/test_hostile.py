@@ -221,7 +221,7 @@ def graded(request, tmp_path_factory) -> Iterator[tuple[dict, Path, str]]:
     before = places()
     asked = ",".join(sorted({"05", *(head(name).get("problem", "05") for name in CASES)}))
     options = ["--unsafe-no-sandbox"] if request.param == "nothing" else []
-    code = main(["grade", str(folder), "--out", str(out), "--problems", asked, "--seconds", "5", "--workers", "2", *options])
+    code = main(["grade", str(folder), "--out", str(out), "--problems", asked, "--seconds", "2", "--memory", "768", "--workers", "2", *options])
     assert code == 0
     report = json.loads((out / "report.json").read_text())
     yield report | {"new": sorted(places() - before)}, out, request.param
