@@ -19,7 +19,8 @@ from common.judging import explaining
 from common.judging.loading import LoadFailure
 from common.judging.records import Outcome, Status
 from common.testing.asserts import CheckFailed
-from common.testing.context import current, surroundings
+from common.testing.axes import USUAL, name_sizes
+from common.testing.context import surroundings
 
 
 class MissingPart(Exception):
@@ -62,6 +63,7 @@ class Check:
         with surroundings() as around, _fresh_state(around.seed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with _captured(interactive) as printed:
+                name_sizes(**self.function.__globals__.get("AXES", USUAL))
                 try:
                     self.function(**{**self.arguments, "solution": solution})
                 except CheckFailed as failure:
@@ -159,6 +161,3 @@ def require_device(device: str) -> None:
     """Raise CourseError if there is no such device."""
     if why := device_problem(device):
         raise CourseError(f"--device {device}: {why}")
-
-
-__all__ = ["Check", "MissingPart", "Solution", "current", "device_problem", "require_device"]

@@ -51,6 +51,31 @@ class Outcome:
         return name.replace("_", " ") + (f" ({case[:-1]})" if case else "")
 
 
+@dataclass(frozen=True)
+class FirstLine:
+    """The line of the file that makes the first tensor of which a right run has no equal.
+
+    Args:
+        kind: "moved" (the right numbers in other places), "early" (right, but not yet the result) or "unknown".
+        reads: the lines that made what it works on.
+    """
+
+    line: int
+    code: str
+    kind: str
+    reads: tuple[int, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        if self.kind == "early":
+            return (
+                f"What line {self.line} gives, `{self.code}`, a right run has too, but on its way: "
+                "a step is missing after it."
+            )
+        how = ": it has the right numbers in other places" if self.kind == "moved" else ""
+        return f"Line {self.line}, `{self.code}`, makes the first tensor that a right run never has{how}."
+
+
 class Certainty(StrEnum):
     CAUSE = "cause"  # one known mistake gives all that was seen
     EITHER = "either"  # several do, and cannot be told apart
@@ -136,6 +161,7 @@ class Verdict:
     failure: str = ""
     outcomes: tuple[Outcome, ...] = ()
     diagnosis: Diagnosis | None = None
+    first_line: FirstLine | None = None
     examples: tuple[Example, ...] = ()
     whole: bool = True
     ended: Ended | None = None
@@ -182,6 +208,7 @@ class Verdict:
                     for o in data["outcomes"]
                 ),
                 "diagnosis": diagnosis,
+                "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
                 "examples": tuple(Example(**_tuples(e)) for e in data["examples"]),
                 "ended": data["ended"] and Ended(data["ended"]),
             }
