@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 
@@ -25,7 +25,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def being_replaced(path: Path) -> Iterator[Path]:
+def being_replaced(path: Path) -> Generator[Path]:
     """A name beside `path` to write to; at the end of the block the file there takes its place."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import io
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -107,7 +107,7 @@ def _raised(error: BaseException, module: ModuleType) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _captured(interactive: bool) -> Iterator[io.StringIO]:
+def _captured(interactive: bool) -> Generator[io.StringIO]:
     """What the block prints, unless a debugger takes over: then the terminal is as it was."""
     printed, hook = io.StringIO(), sys.breakpointhook
 
@@ -127,7 +127,7 @@ def _captured(interactive: bool) -> Iterator[io.StringIO]:
 
 
 @contextlib.contextmanager
-def _fresh_state(seed: int) -> Iterator[None]:
+def _fresh_state(seed: int) -> Generator[None]:
     """Seed, grad mode and default dtype as every check expects them, before and after."""
     dtype, grad, threads = (
         torch.get_default_dtype(),

@@ -74,9 +74,9 @@ def _ends_in(steps: Sequence[Step], seen: Sequence[Seen]) -> Step | None:
     if wrong is None:
         return None
     for step in reversed(steps):
-        if step.value.shape == wrong.shape and step.value.dtype == wrong.dtype:
-            if bool(((step.value - wrong).abs() <= 1e-5 * (1 + wrong.abs())).all()):
-                return step
+        alike = step.value.shape == wrong.shape and step.value.dtype == wrong.dtype
+        if alike and bool(((step.value - wrong).abs() <= 1e-5 * (1 + wrong.abs())).all()):
+            return step
     return None
 
 

@@ -67,10 +67,7 @@ class Recording(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if func in _DROPOUT:
-            result = _steady(*args, **kwargs)
-        else:
-            result = func(*args, **kwargs)
+        result = (_steady if func in _DROPOUT else func)(*args, **kwargs)
         if name in ("__get__", "backward", "size", "dim", "numel", "stride", "is_contiguous"):
             self.full |= name == "backward"
             return result

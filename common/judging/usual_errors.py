@@ -101,7 +101,7 @@ def _batched_product(scene: Scene, found: Match) -> str:
 
 def _number_of_elements(scene: Scene, found: Match) -> str:
     wanted = [int(n) for n in re.findall(r"-?\d+", found[1])]
-    sizes = [t for t in scene.tensors.values()]
+    sizes = list(scene.tensors.values())
     told = _told(*[n for n in wanted if n > 1])
     if len(sizes) == 1 and sizes[0].ndim and wanted[:1] == [sizes[0].size(-1)]:
         return f"{told}The sizes that you name are not those of this tensor, in their order."
@@ -109,7 +109,7 @@ def _number_of_elements(scene: Scene, found: Match) -> str:
 
 
 def _axis_out_of_range(scene: Scene, found: Match) -> str:
-    low, high, got = map(int, found.groups())
+    high, got = int(found[2]), int(found[3])
     axes = high + 1
     return (
         f"There is no axis {got}: this tensor has {axes} ax{'is' if axes == 1 else 'es'}, 0 to {high}. "
@@ -119,9 +119,8 @@ def _axis_out_of_range(scene: Scene, found: Match) -> str:
 
 def _unpacked(scene: Scene, found: Match) -> str:
     shapes = [name for name in scene.values if name.endswith(".shape")]
-    owners = {name: t for name, t in scene.tensors.items()}
     if "shape" in scene.expression or ".size()" in scene.expression or shapes:
-        name, tensor = next(iter(owners.items()), ("this tensor", None))
+        name, tensor = next(iter(scene.tensors.items()), ("this tensor", None))
         count = f"{tensor.ndim} axes" if isinstance(tensor, Tensor) else "another number of axes"
         return f"{name} has {count} here: name as many sizes as there are, or take single ones with .size(-1)."
     if ".split(" in scene.expression:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,7 +32,7 @@ class Context:
         axes: what sizes are called in this check, "T": 7; earlier_axes: what else a letter has stood for.
     """
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     seen: list[Seen] = field(default_factory=list, compare=False)
     axes: dict[str, int] = field(default_factory=dict, compare=False)
@@ -59,7 +59,7 @@ def in_a_check() -> bool:
 
 
 @contextlib.contextmanager
-def surroundings(**changes: Any) -> Iterator[Context]:
+def surroundings(**changes: Any) -> Generator[Context]:
     """Run the block in other surroundings; what is not named stays. Nothing is seen or named in them yet."""
     fresh = {"seen": [], "axes": {}, "earlier_axes": {}}
     token = _current.set(replace(current(), **fresh, **changes))

@@ -46,7 +46,7 @@ def tiny(config_class: Any = GPT2Config, **changes: Any) -> Any:
 
     Its sizes get their letters for messages: V, C, H, D, and n_positions and n_inner.
     """
-    fields = {**TINY, **changes}
+    fields: dict[str, Any] = {**TINY, **changes}
     name_sizes(V=fields["vocab_size"], C=fields["n_embd"], H=fields["n_head"])
     name_sizes(D=fields["n_embd"] // fields["n_head"], n_positions=fields["n_positions"])
     name_sizes(n_inner=fields["n_inner"] or 4 * fields["n_embd"])

@@ -7,7 +7,7 @@ things happen. B batch, T tokens, C width, H heads, D = C // H.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # layer, q, k, v (B, H
 
 
 @contextlib.contextmanager
-def fused(model: Any, attend: Attend, **others: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def fused(model: Any, attend: Attend, **others: Callable[[Tensor], Tensor]) -> Generator[None]:
     """Within the block the model computes through fused kernels.
 
     Args:
