@@ -157,7 +157,7 @@ def run(cell: Cell, folder: Path, uv: str, asked: dict[str, list[str]]) -> None:
         "-c",
         "import torch, platform; print(platform.python_version(), torch.__version__)",
     )
-    cell.minor, cell.torch = (version.split() + ["?", "?"])[:2]
+    cell.minor, cell.torch = [*version.split(), "?", "?"][:2]
     for name, arguments in asked.items():
         begun = time.monotonic()
         several = [] if arguments == REFERENCES else ["-n", "2", "--dist", "worksteal"]

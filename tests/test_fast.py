@@ -97,6 +97,7 @@ def test_the_decoder_reads_a_prompt_in_one_pass():
         )
 
 
+@torch.no_grad()
 def test_the_decoder_takes_one_token_at_a_time_after_the_prompt():
     decoder = Decoder(small_model(), 23)
     decoder.read(torch.randint(101, (1, 5)))
