@@ -118,8 +118,9 @@ def test_a_checkout_that_cannot_be_written(checkout: Path):
             if not folder.is_relative_to("/tmp"):
                 break
             folder.chmod(0o755)
-    probe = as_nobody("--version")
-    if probe.returncode:
+    try:
+        as_nobody("--version").check_returncode()
+    except (PermissionError, subprocess.CalledProcessError):
         pytest.skip("Python lies where only root can read")
     checked = as_nobody("check", "05")
     assert "checks pass" in checked.stdout, checked.stderr
@@ -173,8 +174,8 @@ def test_breakpoint_in_a_terminal_and_without_one(screen, gpt2, checkout: Path):
     terminal.press("seq_len * 1000\r")
     terminal.shows("1000")
     terminal.press("q\r")
-    terminal.shows("You left the debugger")
-    assert terminal.ends() == 1
+    terminal.shows("interrupted")
+    assert terminal.ends() == 130
 
 
 def test_what_a_passing_run_prints_is_shown(gpt2, checkout: Path):
@@ -218,7 +219,7 @@ def test_plain_watch_prints_one_report_after_another_and_goes_on(checkout: Path)
         file.write_text(PROBLEM.reference_text)
         until("All")
         until("Now watching problems/06-feedforward/solution.py.")
-        until("not written yet")
+        until("Not written yet.")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     finally:
@@ -259,7 +260,7 @@ def test_what_is_printed_can_be_typed_there(checkout: Path, tmp_path: Path):
     [
         ("attn", "did you mean 02-attention-basics"),
         ("attention", "could be 02-attention-basics, 03-scaled-attention"),
-        ("kv", ""), ("causal", ""), ("18-kv-cach", "did you mean 18-kv-cache"),
+        ("kv", ""), ("causal", ""), ("18-kv-cahe", "did you mean 18-kv-cache"),
     ],
 )  # fmt: skip
 def test_names_and_near_misses(gpt2, typed: str, says: str):

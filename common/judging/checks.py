@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bdb
 import contextlib
+import inspect
 import io
+import os
+import pdb
 import random
 import sys
 import warnings
@@ -70,6 +74,10 @@ class Check:
                     said = {
                         "status": Status.FAILED, "facts": tuple(failure.facts()), "because": failure.because,
                     }  # fmt: skip
+                except (
+                    bdb.BdbQuit
+                ):  # whoever leaves the debugger does not want to meet it in the next check
+                    raise KeyboardInterrupt from None
                 except (Exception, SystemExit) as raised:
                     said = _raised(raised, module)
         return Outcome(
@@ -115,7 +123,10 @@ def _captured(interactive: bool) -> Generator[io.StringIO]:
         if not interactive:
             raise NoTerminal
         redirected.close()
-        return hook(*args, **options)
+        frame = inspect.currentframe()
+        if "PYTHONBREAKPOINT" in os.environ or frame is None:
+            return hook(*args, **options)
+        return pdb.Pdb(nosigint=True).set_trace(frame.f_back)
 
     sys.breakpointhook = debug
     with contextlib.ExitStack() as redirected:

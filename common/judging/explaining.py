@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import bdb
 import linecache
 import traceback
 from pathlib import Path
@@ -22,8 +21,6 @@ _MOST = 4  # tensors whose shapes are told
 
 def explain(error: BaseException, module: ModuleType) -> tuple[list[str], str]:
     """What happened where, a line each, and what it usually means (or nothing)."""
-    if isinstance(error, bdb.BdbQuit):
-        return ["You left the debugger (q), which ends the check; c lets it go on."], ""
     message = (str(error).strip() or "(no message)").splitlines()
     message = [line for line in message if line.strip()][:3]
     kind = type(error).__name__
