@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common.fast.decode import stream
-from common.fast.loss import fast_loss
-from common.fast.memory import keep_freed_memory, step_in_backward
 
 from common import GPT2Config, problem
+from common.train.decode import stream
+from common.train.fast_loss import fast_loss
+from common.train.memory import keep_freed_memory, step_in_backward
 
 
 @dataclass(frozen=True)
