@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 import statistics
 from dataclasses import dataclass, field
 
@@ -9,6 +11,13 @@ COST = 60.0  # seconds that compiling takes, or less
 GAIN = 0.1  # of the time that is left, hoped for before it is known
 _TRIED = 4  # steps that are timed, before and after; the first after compiling is not one of them
 _ENOUGH = 0.97  # of the time before: what compiled steps must at least come down to, to be kept
+
+
+def can_compile(device: str) -> bool:
+    """Whether this machine has what torch.compile needs: a C++ compiler, on a GPU Triton."""
+    if device == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    return device == "cpu" and any(map(shutil.which, ("c++", "g++", "clang++", "cl")))
 
 
 @dataclass

@@ -90,7 +90,7 @@ def fast_loss(
         states: the model, or what torch.compile made of it.
     """
     with exchanged((model.lm_head, _as_it_is)):
-        hidden = (states or model)(ids)
+        hidden = (model if states is None else states)(ids)
     return HeadLoss.apply(hidden.flatten(0, 1), model.lm_head.weight, targets.flatten())
 
 

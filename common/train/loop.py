@@ -17,7 +17,7 @@ from common.config import GPT2Config
 from common.errors import CourseError
 from common.text.tokenizer import gpt2_tokenizer
 from common.train import checkpoint, runs
-from common.train.compiling import Trial
+from common.train.compiling import Trial, can_compile
 from common.train.data import Data
 from common.train.distributed import World
 from common.train.fast_loss import agrees
@@ -119,8 +119,8 @@ class Trainer:
     ) -> None:
         begun = time.monotonic() - self.state.seconds
         # With several processes all would have to decide alike.
-        alone = self.settings.fast and not self.settings.compile and self.world.ranks == 1
-        trial = Trial() if alone else None
+        undecided = self.settings.fast and not self.settings.compile and self.world.ranks == 1
+        trial = Trial() if undecided and can_compile(self.device.type) else None
         while self.state.step < self.total_steps and not self.world.any(self.stopped):
             rate = rate_of(self.state.step + 1)
             before = time.monotonic()
