@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 
 from common import problem
 from common.config import GPT2Config
-from common.train.compiling import COST, Trial
+from common.train.compiling import COST, Trial, can_compile
 from common.train.decode import Decoder, stream
 from common.train.fast_loss import agrees, fast_loss
 from common.train.fused import causal, fused
@@ -160,9 +159,8 @@ def test_layers_are_compiled_where_the_run_is_long_enough_and_kept_where_it_pays
     assert notes[-1] == "compiled: 200 to 210 ms a step; without it again"
 
 
-@pytest.mark.skipif(
-    not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler here"
-)
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile("cpu"), reason="no C++ compiler here")
 def test_compiled_layers_have_the_same_loss():
     torch.compiler.reset()
     model = small_model()

@@ -67,7 +67,7 @@ class Check:
         with surroundings() as around, _fresh_state(around.seed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with _captured(interactive) as printed:
-                name_sizes(**self.function.__globals__.get("AXES", USUAL))
+                name_sizes(**getattr(self.function, "__globals__", {}).get("AXES", USUAL))
                 try:
                     self.function(**{**self.arguments, "solution": solution})
                 except CheckFailed as failure:
@@ -128,13 +128,14 @@ def _captured(interactive: bool) -> Generator[io.StringIO]:
             return hook(*args, **options)
         return pdb.Pdb(nosigint=True).set_trace(frame.f_back)
 
-    sys.breakpointhook = debug
+    hooked: Any = sys
+    hooked.breakpointhook = debug
     with contextlib.ExitStack() as redirected:
         redirected.enter_context(contextlib.redirect_stdout(printed))
         try:
             yield printed
         finally:
-            sys.breakpointhook = hook
+            hooked.breakpointhook = hook
 
 
 @contextlib.contextmanager
