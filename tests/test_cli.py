@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,10 @@ PROBLEM = find(5)
 
 
 def solve(checkout: Path, number: int) -> Path:
-    name = find(number).name
-    return Path(
-        shutil.copy(checkout / "solutions" / name / "solution.py", checkout / "problems" / name)
-    )
+    problem = find(number)
+    file = checkout / "problems" / problem.name / "solution.py"
+    file.write_text(problem.reference_text)
+    return file
 
 
 def test_a_fresh_checkout_says_where_to_begin(gpt2):
@@ -51,7 +50,7 @@ def test_a_problem_goes_from_not_started_to_passes_and_becomes_stale_with_an_edi
     file.write_text(text + "\n# an afterthought\n")
     assert "changed since it passed" in row(gpt2("list").stdout)
     assert gpt2("check", PROBLEM.name).returncode == 0
-    tests = checkout / "problems" / PROBLEM.name / PROBLEM.tests.name
+    tests = checkout / "problems" / PROBLEM.name / PROBLEM.tests[0].name
     tests.write_text(tests.read_text() + "\n")
     assert "changed since it passed" in row(gpt2("list").stdout)
 
@@ -64,7 +63,7 @@ def test_check_without_a_number_takes_the_first_unsolved(gpt2, checkout):
 
 
 def test_hints_open_one_by_one(gpt2):
-    titles = [title for title, _ in PROBLEM.hints]
+    titles = [hint.title for hint in PROBLEM.readme.hints]
     first, second, third, fourth = (gpt2("hint", "5").stdout for _ in range(4))
     assert titles[0] in first
     assert "2 more hints" in first
@@ -116,7 +115,7 @@ def test_a_corrupt_progress_file_is_set_aside_with_a_message(gpt2, checkout):
         (checkout / ".gpt2" / "progress.json").write_text(text, encoding="latin-1")
         done = gpt2("list")
         assert done.returncode == 0
-        assert "set aside" in done.stdout
+        assert "set aside" in done.stderr
     assert (checkout / ".gpt2" / "progress.corrupt.json").exists()
 
 
@@ -125,7 +124,7 @@ def test_progress_that_cannot_be_written_is_not_fatal(gpt2, checkout):
     (checkout / ".gpt2").write_text("a file where the folder should be")
     done = gpt2("check", "5")
     assert done.returncode == 0
-    assert "progress could not be" in done.stdout
+    assert "progress could not be" in done.stderr
 
 
 def test_the_other_results_in_the_progress_file_are_kept(gpt2, checkout):
@@ -168,8 +167,8 @@ def test_a_problem_without_its_files_is_a_sentence(gpt2, checkout):
     assert missing.returncode == 1
     assert "there is no such file" in missing.stdout
     assert gpt2("list").returncode == 0
-    (checkout / "problems" / PROBLEM.name / PROBLEM.tests.name).unlink()
-    assert "is missing" in gpt2("check", "5").stderr
+    (checkout / "problems" / PROBLEM.name / PROBLEM.tests[0].name).unlink()
+    assert "has no tests" in gpt2("check", "5").stderr
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
     terminal.shows("1 of 3 opened; the history will say so.")
     file.write_text(BPE.reference.read_text())
     terminal.press("e")
+    terminal.shows("passes Example 1.")
     terminal.shows("passes Example 5.")
     terminal.press("sx")
     terminal.press("s")
@@ -138,7 +139,7 @@ def test_what_is_asked_for_wrongly_is_told(gpt2):
         ("6", "--minutes", "0"): "--minutes must be above 0",
         ("6", "--submit"): "no attempt at interview-06 is running",
         ("6",): "needs a terminal",
-        ("full-model",): "there is no problem",
+        ("full-model",): "is no interview problem",
         ("10-full-model",): "is no interview problem",
     }.items():
         done = gpt2("interview", *arguments)

@@ -35,7 +35,9 @@ def tracked() -> dict[str, bytes]:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The reference of problem 05 in a file elsewhere."""
-    return Path(shutil.copyfile(PROBLEM.reference, tmp_path / "attempt.py"))
+    file = tmp_path / "attempt.py"
+    file.write_text(PROBLEM.reference_text)
+    return file
 
 
 def edited(copy: Path, find_text: str, put: str) -> str:
@@ -51,7 +53,7 @@ PLACES = {
     "the problem's folder, no argument": (PROBLEM.folder, None),
     "a sibling": (ROOT / "solutions", f"../problems/{PROBLEM.name}"),
     "elsewhere": (Path("/"), str(PROBLEM.folder)),
-    "the test file": (ROOT, str(PROBLEM.tests)),
+    "the test file": (ROOT, str(PROBLEM.tests[0])),
 }
 
 

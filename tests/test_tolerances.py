@@ -43,5 +43,5 @@ def rounding(number: int, seed: int) -> float:
 def test_the_tolerance_is_three_times_float32s_rounding_or_more(number: int):
     with torch.no_grad():
         worst = max(rounding(number, seed) for seed in range(20))
-    # Problem 10 adds up two blocks and a head; its checks allow three times as much.
-    assert worst < (1 if number == 10 else 1 / 3), worst
+    # Problem 10 adds up two blocks and a head, and its checks allow three times as much; 08 is one block.
+    assert worst < {8: 1 / 2, 10: 1}.get(number, 1 / 3), worst

@@ -16,7 +16,7 @@ PROBLEM = find(5)
 
 def test_a_session_from_the_skeleton_to_the_next_problem(screen, checkout: Path):
     file = checkout / "problems" / PROBLEM.name / "solution.py"
-    right = PROBLEM.reference.read_text()
+    right = PROBLEM.reference_text
     terminal = screen("watch", "5", "--limit", "2")
     assert "05 Causal masking" in terminal.shows("not written yet: causal_mask")
     file.write_text(right.replace("scores = q @", "scores = (q @"))

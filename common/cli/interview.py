@@ -88,9 +88,8 @@ def _overview() -> list[str]:
         if going := [a for a in own if a.runs and a.left]:
             note = f"running, {going[-1].left / 60:.0f} min left"
         readme = problem.readme
-        lines.append(
-            f"  {int(problem.key[-2:]):>2}  {problem.title:<32} {readme.difficulty:<7} {readme.minutes} min   {note}".rstrip()
-        )
+        asks = f"{readme.difficulty:<7} {readme.minutes} min"
+        lines.append(f"  {int(problem.key[-2:]):>2}  {problem.title:<32} {asks}   {note}".rstrip())
     return [*lines, "", f"{gpt2('interview N')} begins; --history shows all attempts."]
 
 

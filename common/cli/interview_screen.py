@@ -117,6 +117,7 @@ class Interview:
     def _end(self, how: str) -> None:
         """Stop and run the hidden tests."""
         self.ending = how
+        self.session.listens = False
         said = f"{how[0].upper()}{how[1:]}. Running the hidden tests ..."
         self.show("end", lambda _: [said])
         self.session.check(hidden_tests(self.problem, self.attempt))

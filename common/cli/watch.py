@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 
@@ -220,10 +221,8 @@ class Watch:
             self.typed += key
         elif self.typed:
             wanted, self.typed = self.typed, ""
-            try:
+            with contextlib.suppress(UnknownProblem):  # then the list stays
                 self.session.open(find(wanted))
-            except UnknownProblem:
-                pass  # the list stays
 
 
 def wrapped_code(line: str, width: int) -> list[str]:

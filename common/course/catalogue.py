@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from common.course.readme import Readme
@@ -125,7 +126,7 @@ def problems() -> tuple[Problem, ...]:
             raise UsageError(f"{OWN} names {own}, which holds no folder problems/")
     found = [problem for root in roots for problem in _below(root)]
     found.sort(key=lambda p: (p.is_interview, p.name))
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in pairwise(found):
         if one.key == other.key:
             raise UsageError(
                 f"{one.name} and {other.name} have the same number: rename one of them"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import bdb
 import contextlib
+import inspect
 import io
+import os
+import pdb
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -19,7 +23,8 @@ from common.judging import explaining
 from common.judging.loading import LoadFailure
 from common.judging.records import Outcome, Status
 from common.testing.asserts import CheckFailed
-from common.testing.context import current, surroundings
+from common.testing.axes import USUAL, name_sizes
+from common.testing.context import surroundings
 
 
 class MissingPart(Exception):
@@ -62,12 +67,17 @@ class Check:
         with surroundings() as around, _fresh_state(around.seed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with _captured(interactive) as printed:
+                name_sizes(**getattr(self.function, "__globals__", {}).get("AXES", USUAL))
                 try:
                     self.function(**{**self.arguments, "solution": solution})
                 except CheckFailed as failure:
                     said = {
                         "status": Status.FAILED, "facts": tuple(failure.facts()), "because": failure.because,
                     }  # fmt: skip
+                except (
+                    bdb.BdbQuit
+                ):  # whoever leaves the debugger does not want to meet it in the next check
+                    raise KeyboardInterrupt from None
                 except (Exception, SystemExit) as raised:
                     said = _raised(raised, module)
         return Outcome(
@@ -105,7 +115,7 @@ def _raised(error: BaseException, module: ModuleType) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _captured(interactive: bool) -> Iterator[io.StringIO]:
+def _captured(interactive: bool) -> Generator[io.StringIO]:
     """What the block prints, unless a debugger takes over: then the terminal is as it was."""
     printed, hook = io.StringIO(), sys.breakpointhook
 
@@ -113,19 +123,23 @@ def _captured(interactive: bool) -> Iterator[io.StringIO]:
         if not interactive:
             raise NoTerminal
         redirected.close()
-        return hook(*args, **options)
+        frame = inspect.currentframe()
+        if "PYTHONBREAKPOINT" in os.environ or frame is None:
+            return hook(*args, **options)
+        return pdb.Pdb(nosigint=True).set_trace(frame.f_back)
 
-    sys.breakpointhook = debug
+    hooked: Any = sys
+    hooked.breakpointhook = debug
     with contextlib.ExitStack() as redirected:
         redirected.enter_context(contextlib.redirect_stdout(printed))
         try:
             yield printed
         finally:
-            sys.breakpointhook = hook
+            hooked.breakpointhook = hook
 
 
 @contextlib.contextmanager
-def _fresh_state(seed: int) -> Iterator[None]:
+def _fresh_state(seed: int) -> Generator[None]:
     """Seed, grad mode and default dtype as every check expects them, before and after."""
     dtype, grad, threads = (
         torch.get_default_dtype(),
@@ -159,6 +173,3 @@ def require_device(device: str) -> None:
     """Raise CourseError if there is no such device."""
     if why := device_problem(device):
         raise CourseError(f"--device {device}: {why}")
-
-
-__all__ = ["Check", "MissingPart", "Solution", "current", "device_problem", "require_device"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import cache
 from itertools import combinations
 from types import ModuleType
@@ -82,7 +82,7 @@ def diagnose(
     return None
 
 
-def prepare(problem: Problem, checks: Sequence[Check]) -> Iterator[None]:
+def prepare(problem: Problem, checks: Sequence[Check]) -> Generator[None]:
     """Run every known mistake through every check ahead of need, one run a step."""
     bank = _Bank(problem)
     for check in checks:

@@ -10,7 +10,7 @@ import contextlib
 import linecache
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
@@ -54,7 +54,7 @@ _building_on: ContextVar[Tree] = ContextVar("building_on", default=references)
 
 
 @contextlib.contextmanager
-def building_on(tree: Tree) -> Iterator[None]:
+def building_on(tree: Tree) -> Generator[None]:
     """Within the block `problem(N)` is looked up in that tree."""
     token = _building_on.set(tree)
     try:

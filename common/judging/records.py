@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -49,6 +49,31 @@ class Outcome:
         """The check's name as a person reads it."""
         name, _, case = self.name.removeprefix("test_").partition("[")
         return name.replace("_", " ") + (f" ({case[:-1]})" if case else "")
+
+
+@dataclass(frozen=True)
+class FirstLine:
+    """The line of the file that makes the first tensor of which a right run has no equal.
+
+    Args:
+        kind: "moved" (the right numbers in other places), "early" (right, but not yet the result) or "unknown".
+        reads: the lines that made what it works on.
+    """
+
+    line: int
+    code: str
+    kind: str
+    reads: tuple[int, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        if self.kind == "early":
+            return (
+                f"What line {self.line} gives, `{self.code}`, a right run has too, but on its way: "
+                "a step is missing after it."
+            )
+        how = ": it has the right numbers in other places" if self.kind == "moved" else ""
+        return f"Line {self.line}, `{self.code}`, makes the first tensor that a right run never has{how}."
 
 
 class Certainty(StrEnum):
@@ -136,6 +161,7 @@ class Verdict:
     failure: str = ""
     outcomes: tuple[Outcome, ...] = ()
     diagnosis: Diagnosis | None = None
+    first_line: FirstLine | None = None
     examples: tuple[Example, ...] = ()
     whole: bool = True
     ended: Ended | None = None
@@ -171,22 +197,22 @@ class Verdict:
     def from_json(cls, text: str | bytes) -> Verdict:
         data = json.loads(text)
         diagnosis = data["diagnosis"] and Diagnosis(
-            **_tuples(data["diagnosis"]) | {"certainty": Certainty(data["diagnosis"]["certainty"])}
+            **_tuples(data["diagnosis"], certainty=Certainty)
         )
         return cls(
             **data
             | {
                 "request": Request.from_json(data["request"]),
-                "outcomes": tuple(
-                    Outcome(**_tuples(o) | {"status": Status(o["status"])})
-                    for o in data["outcomes"]
-                ),
+                "outcomes": tuple(Outcome(**_tuples(o, status=Status)) for o in data["outcomes"]),
                 "diagnosis": diagnosis,
+                "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
                 "examples": tuple(Example(**_tuples(e)) for e in data["examples"]),
                 "ended": data["ended"] and Ended(data["ended"]),
             }
         )
 
 
-def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+def _tuples(data: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> dict[str, Any]:
+    """Fields as their record has them: lists are tuples, and what is named is made of its kind."""
+    made = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return made | {key: kind(data[key]) for key, kind in kinds.items()}

@@ -59,6 +59,8 @@ def _body(problem: Problem, verdict: Verdict) -> list[str]:
     lines += _printed([first])
     if verdict.diagnosis:
         lines += cause_lines(verdict.diagnosis, len(verdict.wrong))
+    if verdict.first_line:
+        lines.append(verdict.first_line.sentence)
     others = len(verdict.wrong) - 1
     if others:
         same = certain and verdict.diagnosis and verdict.diagnosis.certainty == Certainty.CAUSE

@@ -14,6 +14,7 @@ from common.judging.checks import Check
 from common.judging.collecting import checks_of
 from common.judging.diagnosis import BUDGET, diagnose
 from common.judging.examples import try_examples
+from common.judging.first_line import first_wrong_line
 from common.judging.records import Outcome, Request, Verdict
 from common.testing.context import surroundings
 
@@ -29,6 +30,7 @@ def run(request: Request, *, budget: float = BUDGET) -> Verdict:
     """
     problem = find(request.problem)
     tree = loading.tree(request.earlier)
+    checks = [] if request.examples else chosen(problem, request.checks)
     try:
         module = _load(request, tree)
     except (loading.LoadFailure, NotImplementedError) as failure:
@@ -39,11 +41,16 @@ def run(request: Request, *, budget: float = BUDGET) -> Verdict:
     ):
         if request.examples:
             return Verdict(request, examples=tuple(try_examples(problem.readme, module)))
-        checks = chosen(problem, request.checks)
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
-        diagnosis = diagnose(problem, checks, outcomes, budget=budget) if budget else None
+        diagnosis, line = None, None
+        if budget and any(o.status.is_wrong for o in outcomes):
+            diagnosis = diagnose(problem, checks, outcomes, budget=budget)
+            reference = loading.load(problem.reference)
+            line = first_wrong_line([*zip(checks, outcomes, strict=True)], module, reference)
     whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
-    return Verdict(request, outcomes=tuple(outcomes), diagnosis=diagnosis, whole=whole)
+    return Verdict(
+        request, outcomes=tuple(outcomes), diagnosis=diagnosis, first_line=line, whole=whole
+    )
 
 
 def outcomes_of(problem: Problem, module: ModuleType) -> list[Outcome]:

@@ -39,6 +39,7 @@ class Session:
         )
         self.judge = Judge(on_ready=self._loaded)
         self.loaded = self.judging = False
+        self.listens = True  # to saves; an interview that was submitted does not
         self.problem: Problem | None = None
         self.seen: dict[Path, bytes] = {}
         self.task: asyncio.Task[None] | None = None
@@ -103,7 +104,7 @@ class Session:
                 await self._stop()
                 await self.judge.start()
                 self.check()
-            elif (now := self._contents()) != self.seen:
+            elif self.listens and (now := self._contents()) != self.seen:
                 self.seen = now
                 self.problem.__dict__.pop("readme", None)  # read anew
                 self.check()

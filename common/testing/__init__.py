@@ -9,9 +9,11 @@ from common.testing.asserts import (
     assert_raises,
     assert_shape,
     assert_tensor,
+    assert_tokens,
     assert_true,
     fail,
 )
+from common.testing.axes import name_sizes
 from common.testing.context import observe
 from common.testing.dropout import assert_dropped
 from common.testing.first_difference import assert_same_module
@@ -49,12 +51,14 @@ __all__ = [
     "assert_same_module",
     "assert_shape",
     "assert_tensor",
+    "assert_tokens",
     "assert_true",
     "draw",
     "draw_ids",
     "fail",
     "fill",
     "has_forward",
+    "name_sizes",
     "observe",
     "tiny",
     "twins",

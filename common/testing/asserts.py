@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from common.testing.axes import named
 from common.testing.context import observe
+from common.testing.words import brief, contrast, number
 
 # float32 carries 24 bits: sums of a few dozen terms of size 1 to 10, in any order, stay within 3e-6
 # of a float64 run (measured by tests/test_tolerances.py over all problems); three times that.
@@ -60,12 +62,8 @@ def assert_equal(actual: Any, expected: Any, what: str, *, because: str = "") ->
     else:
         same = not isinstance(actual, Tensor) and bool(actual == expected)
     if not same:
-        fail(
-            f"{what} is not what it should be:",
-            expected=repr(expected),
-            got=_brief(actual),
-            because=because,
-        )
+        wanted, got = contrast(expected, actual)
+        fail(f"{what} is not what it should be:", expected=wanted, got=got, because=because)
 
 
 def assert_tensor(actual: Any, what: str) -> Tensor:
@@ -76,7 +74,7 @@ def assert_tensor(actual: Any, what: str) -> Tensor:
     raise CheckFailed(
         f"{what} should be a tensor:",
         expected="a torch.Tensor",
-        got=_brief(actual),
+        got=brief(actual),
         because="The function ends without a return." if actual is None else "",
     )
 
@@ -88,8 +86,8 @@ def assert_shape(actual: Any, shape: Sequence[int], what: str, *, because: str =
     if tuple(tensor.shape) != tuple(shape):
         fail(
             f"{what} has the wrong shape:",
-            expected=tuple(shape),
-            got=tuple(tensor.shape),
+            expected=named(shape),
+            got=named(tensor.shape),
             because=because,
         )
 
@@ -116,12 +114,38 @@ def assert_close(
     place = mismatch(tensor, expected, atol=atol, rtol=rtol)
     if place is None:
         return
-    count = int((~_close(tensor, expected, atol, rtol)).sum())
-    more = f", {count} of {tensor.numel()} values differ" if tensor.numel() > 1 else ""
+    at = f" at {list(place)}" if place else ""
+    lost = tensor.isnan() & ~expected.isnan() if tensor.is_floating_point() else None
+    if lost is not None and lost.any():
+        share = f", {int(lost.sum())} of {tensor.numel()} values are" if tensor.numel() > 1 else ""
+        how = f"is NaN{at}{share}:"
+    else:
+        count = int((~_close(tensor, expected, atol, rtol)).sum())
+        more = f", {count} of {tensor.numel()} values differ" if tensor.numel() > 1 else ""
+        how = f"is wrong{at} (tolerance {atol:g}{more}):"
     fail(
-        f"{what} is wrong{f' at {list(place)}' if place else ''} (tolerance {atol:g}{more}):",
+        f"{what} {how}",
         expected=number(expected[place]),
         got=number(tensor[place]),
+        because=because,
+    )
+
+
+def assert_tokens(actual: Any, expected: Tensor, what: str, *, because: str = "") -> None:
+    """Check token ids (B, n): the message names the first step at which a row goes another way."""
+    tensor = assert_tensor(actual, what)
+    assert_shape(tensor, expected.shape, what, because=because)
+    observe(what, tensor)
+    wrong = tensor != expected
+    if not wrong.any():
+        return
+    step = int(wrong.any(0).nonzero()[0])
+    row = int(wrong[:, step].nonzero()[0])
+    so_far = "all tokens before it are right" if step else "it is the first one"
+    fail(
+        f"{what}: the first wrong token is step {step} of row {row} ({so_far}):",
+        expected=number(expected[row, step]),
+        got=number(tensor[row, step]),
         because=because,
     )
 
@@ -214,30 +238,14 @@ def assert_gradients(module: torch.nn.Module, what: str, *, because: str = "") -
 def mismatch(
     actual: Tensor, expected: Tensor, *, atol: float = ATOL, rtol: float = RTOL
 ) -> tuple[int, ...] | None:
-    """The index of the first value that is off, or None."""
+    """The index of the value that is furthest off (a NaN before all others), or None."""
     wrong = ~_close(actual, expected, atol, rtol)
-    return tuple(wrong.nonzero()[0].tolist()) if wrong.any() else None
-
-
-def number(value: Tensor | float) -> str:
-    """A single value as a message shows it."""
-    value = value.item() if isinstance(value, Tensor) else value
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if not wrong.any():
+        return None
+    off = (actual.detach().double() - expected.detach().double()).abs()
+    off = torch.where(wrong, off.nan_to_num(torch.inf, torch.inf), -1.0)
+    return tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape))
 
 
 def _close(actual: Tensor, expected: Tensor, atol: float, rtol: float) -> Tensor:
-    return torch.isclose(
-        actual.detach().double(), expected.detach().double(), atol=atol, rtol=rtol, equal_nan=True
-    )
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    text = repr(value)
-    text = text if len(text) <= 70 else text[:67] + "..."
-    return (
-        text
-        if isinstance(value, int | float | str | tuple | list | dict | None)
-        else f"{type(value).__name__}: {text}"
-    )
+    return torch.isclose(actual.detach().double(), expected.detach().double(), atol=atol, rtol=rtol)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,11 +29,14 @@ class Context:
         device: where inputs and modules live.
         seed: the learner's random numbers start from it; another one than 0 also changes all inputs.
         seen: each value that was compared, in order.
+        axes: what sizes are called in this check, "T": 7; earlier_axes: what else a letter has stood for.
     """
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     seen: list[Seen] = field(default_factory=list, compare=False)
+    axes: dict[str, int] = field(default_factory=dict, compare=False)
+    earlier_axes: dict[str, set[int]] = field(default_factory=dict, compare=False)
 
     def generator(self, name: str, shape: tuple[int, ...]) -> torch.Generator:
         """Random numbers for an input; they follow from its name and shape, and from the seed."""
@@ -50,10 +53,16 @@ def current() -> Context:
     return _current.get() or _USUAL
 
 
+def in_a_check() -> bool:
+    """Whether a check runs; while test files are read there are only the usual surroundings, for all of them."""
+    return _current.get() is not None
+
+
 @contextlib.contextmanager
-def surroundings(**changes: Any) -> Iterator[Context]:
-    """Run the block in other surroundings; what is not named stays. Always with an empty list of things seen."""
-    token = _current.set(replace(current(), **{"seen": [], **changes}))
+def surroundings(**changes: Any) -> Generator[Context]:
+    """Run the block in other surroundings; what is not named stays. Nothing is seen or named in them yet."""
+    fresh = {"seen": [], "axes": {}, "earlier_axes": {}}
+    token = _current.set(replace(current(), **fresh, **changes))
     try:
         yield current()
     finally:

@@ -19,6 +19,7 @@ from common.testing.asserts import (
     assert_tensor,
     fail,
 )
+from common.testing.axes import name_sizes
 from common.testing.context import current, observe
 from common.testing.elsewhere import ELSEWHERE, DevicesDiffer, elsewhere, is_elsewhere
 
@@ -41,21 +42,36 @@ TINY = {
 
 
 def tiny(config_class: Any = GPT2Config, **changes: Any) -> Any:
-    """A small config (B and T are the inputs' business: 2 and 7 by habit); keywords change fields."""
-    return config_class(**{**TINY, **changes})
+    """A small config (B and T are the inputs' business: 2 and 7 by habit); keywords change fields.
+
+    Its sizes get their letters for messages: V, C, H, D, and n_positions and n_inner.
+    """
+    fields: dict[str, Any] = {**TINY, **changes}
+    name_sizes(V=fields["vocab_size"], C=fields["n_embd"], H=fields["n_head"])
+    name_sizes(D=fields["n_embd"] // fields["n_head"], n_positions=fields["n_positions"])
+    name_sizes(n_inner=fields["n_inner"] or 4 * fields["n_embd"])
+    return config_class(**fields)
 
 
-def draw(name: str, *shape: int) -> Tensor:
-    """N(0, 1) numbers that depend on the name and the shape alone."""
+def draw(name: str, *shape: int, **axes: int) -> Tensor:
+    """N(0, 1) numbers that depend on the name and the shape alone.
+
+    Args:
+        axes: the shape with its letters, as in draw("x", B=2, T=7, C=15), so that messages can use them.
+    """
+    shape += tuple(axes.values())
+    name_sizes(**axes)
     here = current()
     return torch.randn(shape, generator=here.generator(name, shape)).to(here.device)
 
 
-def draw_ids(name: str, *shape: int, vocab_size: int = 29) -> Tensor:
+def draw_ids(name: str, *shape: int, vocab_size: int = 29, **axes: int) -> Tensor:
     """Token ids, int64, that follow from name and shape alone; the last one is vocab_size - 1.
 
-    The default is tiny()'s vocabulary.
+    The default is tiny()'s vocabulary. axes: as in `draw`.
     """
+    shape += tuple(axes.values())
+    name_sizes(**axes)
     here = current()
     ids = torch.randint(vocab_size, shape, generator=here.generator(name, shape))
     ids.view(-1)[-1] = vocab_size - 1

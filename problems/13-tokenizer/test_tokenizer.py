@@ -514,7 +514,7 @@ GPT2_TEXTS = [
 
 
 def assert_same_as_gpt2(solution, texts, special):
-    from common.text.tokenizer import gpt2_tokenizer  # half a second, so only where it is needed
+    from common import gpt2_tokenizer  # half a second, so only where it is needed
 
     theirs = gpt2_tokenizer()
     tokenizer = solution.BPETokenizer(dict(theirs._mergeable_ranks), special)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def _mend_arguments(config: pytest.Config) -> None:
         return
     here = config.invocation_params.dir
     given = config.getoption("--solution") or config.getoption("--solutions")
-    places = [Path(here, arg.split("::")[0]) for arg in config.option.file_or_dir or [here]]
+    places = [Path(here, arg.split("::")[0]) for arg in config.option.file_or_dir or ["."]]
     if not given and not any(map(catalogue.holding, places)):
         return
     config.option.importmode = "importlib"
@@ -83,7 +84,8 @@ class Session:
         self.interactive = option("capture") == "no"
         self.verdicts: dict[str, Verdict] = {}
         self.names: dict[str, list[str]] = {}  # the checks that were collected, by problem
-        workers = hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None)
+        self.shared = hasattr(config, "workerinput")
+        workers = self.shared or getattr(config.option, "numprocesses", None)
         # Short reports replace pytest's own, unless the caller asked pytest for something.
         self.teaching = (
             _only_problems(config)
@@ -125,9 +127,12 @@ class Session:
         """What came of a check, or why the file does not load. The first one asked for runs them all."""
         from common.judging.runner import run
 
-        if problem.name not in self.verdicts:
-            self.verdicts[problem.name] = run(self.request(problem))
-        verdict = self.verdicts[problem.name]
+        if self.shared:  # several processes share the checks: each runs its own alone
+            verdict = run(replace(self.request(problem), checks=(name,)), budget=0)
+        else:
+            if problem.name not in self.verdicts:
+                self.verdicts[problem.name] = run(self.request(problem))
+            verdict = self.verdicts[problem.name]
         return verdict.failure or next(o for o in verdict.outcomes if o.name == name)
 
 
@@ -175,6 +180,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         problem = catalogue.holding(item.path)
         if problem and isinstance(item, pytest.Function) and "solution" in item.fixturenames:
             session.names.setdefault(problem.name, []).append(item.name)
+            assert item.parent
             items[number] = CheckItem.from_parent(
                 item.parent, name=item.name, problem=problem, function=item
             )

@@ -1,0 +1,125 @@
+"""The first wrong line: where a learner's run makes a tensor that a right run never has.
+
+A failing check runs once more on the learner's module and on the reference, and every tensor that a line makes
+is noted. From the wrong result the way goes back through tensors that the right run does not have, to the one
+whose own inputs it all has. Other orders of the same steps lead through known tensors and drop out on the way.
+"""
+
+from __future__ import annotations
+
+import linecache
+import time
+from collections.abc import Sequence
+from types import ModuleType
+
+from torch import Tensor
+
+from common.judging.checks import Check
+from common.judging.known_values import KnownValues, Match
+from common.judging.recording import Recording, Step
+from common.judging.records import FirstLine, Outcome, Status
+from common.testing.context import Seen
+
+# Where entries are sorted or counted, equal values meet by accident.
+_SILENT = {"sort", "topk", "argsort", "cumsum", "multinomial", "bincount", "unique"}
+_TRIED = 4  # failing checks that are looked at
+BUDGET = 0.25  # seconds
+
+
+def first_wrong_line(
+    pairs: Sequence[tuple[Check, Outcome]], module: ModuleType, reference: ModuleType
+) -> FirstLine | None:
+    """The line, as far as the failing checks among these make it certain.
+
+    Args:
+        pairs: all checks of the problem with what came of them.
+    """
+    deadline = time.monotonic() + BUDGET
+    failing = [
+        (check, outcome)
+        for check, outcome in pairs
+        if outcome.status == Status.FAILED and any(map(_numbers, outcome.seen[-3:]))
+    ]
+    trusted = _trusted([outcome for _, outcome in pairs])
+    # The last checks of a problem compare the whole; the first ones set parts to values that hide others.
+    for check, outcome in reversed(failing[-_TRIED:]):
+        if time.monotonic() > deadline:
+            break
+        mine = _recorded(check, module)
+        end = _ends_in(mine.steps, outcome.seen) if mine else None
+        right = _recorded(check, reference) if end else None
+        if end is None or right is None:
+            continue
+        known = KnownValues([*(s.value for s in right.steps), *right.outside])
+        if found := _origin(end, known, trusted):
+            return _told(*found, module)
+    return None
+
+
+def _recorded(check: Check, module: ModuleType) -> Recording | None:
+    with Recording(module) as recording:
+        check.run(module)
+    silent = any(step.operation in _SILENT for step in recording.steps)
+    return None if recording.full or silent else recording
+
+
+def _numbers(seen: Seen) -> bool:
+    value = seen.value
+    return isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 4
+
+
+def _ends_in(steps: Sequence[Step], seen: Sequence[Seen]) -> Step | None:
+    """The step that made what the check compared last, so that the way back begins at the wrong result."""
+    wrong = next((s.value for s in reversed(seen) if _numbers(s)), None)
+    if wrong is None:
+        return None
+    for step in reversed(steps):
+        alike = step.value.shape == wrong.shape and step.value.dtype == wrong.dtype
+        if alike and bool(((step.value - wrong).abs() <= 1e-5 * (1 + wrong.abs())).all()):
+            return step
+    return None
+
+
+def _trusted(outcomes: Sequence[Outcome]) -> frozenset[str]:
+    """Functions of the solution whose own checks all pass: what is wrong stands where they are called."""
+    alone = [o for o in outcomes if len(o.parts) == 1]
+    names = frozenset(o.parts[0] for o in alone)
+    return names - frozenset(o.parts[0] for o in alone if o.status != Status.PASSED)
+
+
+def _origin(end: Step, known: KnownValues, trusted: frozenset[str]) -> tuple[Step, str, int] | None:
+    """The step that is wrong first, how, and its line; None where several could be it."""
+    if known.match(end.value) == Match.KNOWN:
+        return end, "early", end.place(trusted)[1]
+    found, to_see, visited = [], [end], set()
+    while to_see:
+        step = to_see.pop()
+        if id(step) in visited:
+            continue
+        visited.add(id(step))
+        unknown = [
+            s for s in step.inputs if not (_is_given(s) or known.match(s.value) == Match.KNOWN)
+        ]
+        if unknown:
+            to_see += unknown
+        else:
+            found.append(step)
+    lines = {step.place(trusted)[1] for step in found}
+    if len(lines) != 1:
+        return None
+    step = found[0]
+    if known.match(step.value) == Match.MOVED:
+        return step, "moved", lines.pop()
+    return step, "unknown", lines.pop()
+
+
+def _is_given(step: Step) -> bool:
+    """Whether it is a constant that was made from nothing, as torch.ones makes one."""
+    return not step.inputs and bool((step.value == step.value.flatten()[:1]).all())
+
+
+def _told(step: Step, kind: str, line: int, module: ModuleType) -> FirstLine:
+    name = f"<{module.__name__}>"
+    file = name if name in linecache.cache else str(module.__file__)
+    reads = tuple(sorted({place[1] for s in step.inputs for place in s.places[-1:]}))
+    return FirstLine(line, linecache.getline(file, line).strip(), kind, reads)

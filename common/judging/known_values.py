@@ -1,0 +1,168 @@
+"""Whether a tensor is one that a right run has, however it is laid out or encoded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from itertools import permutations
+
+import torch
+from torch import Tensor
+
+_HIDDEN = -1e8  # what counts as -inf in a masked score
+
+
+class Match(Enum):
+    KNOWN = "known"
+    MOVED = "moved"  # the right numbers in other places
+    UNKNOWN = "unknown"
+
+
+class KnownValues:
+    """The tensors of a right run, to look others up in."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self.by_count: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        self.all: list[Tensor] = []
+        self.matched: dict[int, Match] = {}  # by the id of a tensor that somebody keeps
+        once: set[tuple[tuple[int, ...], bytes]] = set()
+        for tensor in tensors:
+            for each in _with_relatives(_plain(tensor)):
+                key = tuple(each.shape), each.contiguous().numpy().tobytes()
+                if key not in once:
+                    once.add(key)
+                    self.all.append(each)
+                    self.by_count[each.numel()].append((each, each.flatten().sort().values))
+
+    def match(self, tensor: Tensor) -> Match:
+        """How a tensor stands to those of the right run."""
+        if id(tensor) not in self.matched:
+            self.matched[id(tensor)] = self._match(_plain(tensor))
+        return self.matched[id(tensor)]
+
+    def _match(self, value: Tensor) -> Match:
+        if value.numel() == 0:
+            return Match.KNOWN
+        ordered = value.flatten().sort().values
+        same = [r for r, r_ordered in self.by_count[value.numel()] if _close(ordered, r_ordered)]
+        alike = [r for r in same if sorted(r.shape) == sorted(value.shape)]
+        if any(_turned(value, r) for r in alike):
+            return Match.KNOWN
+        if alike:
+            return Match.MOVED
+        if any(_flattened(value, r) for r in same) or self._is_part(value) or self._is_mask(value):
+            return Match.KNOWN
+        return Match.MOVED if same else Match.UNKNOWN
+
+    def factor(self, tensor: Tensor) -> float | None:
+        """The number that a right tensor of the same shape has to be multiplied with, if there is one."""
+        value = _plain(tensor)
+        for right, _ in self.by_count[value.numel()]:
+            if right.shape != value.shape:
+                continue
+            keep = right.isfinite() & value.isfinite() & (right.abs() > 1e-4)
+            if int(keep.sum()) < 4 or not torch.equal(right.isfinite(), value.isfinite()):
+                continue
+            ratio = (value[keep] / right[keep]).double()
+            k = float(ratio.median())
+            if (
+                abs(k) > 1e-6
+                and abs(k - 1) > 1e-3
+                and bool(((ratio - k).abs() <= 1e-3 * abs(k)).all())
+            ):
+                return k
+        return None
+
+    def _is_part(self, value: Tensor) -> bool:
+        """Whether it is a piece of a right tensor along one axis."""
+        for right in self.all:
+            for axis in _cut_axes(right, value):
+                pieces = right.numel() // value.numel()
+                if any(
+                    _close(piece.flatten(), value.flatten()) for piece in right.chunk(pieces, axis)
+                ):
+                    return True
+        return False
+
+    def _is_mask(self, value: Tensor) -> bool:
+        """Whether it says the same as a right mask in other signs."""
+        pattern = _pattern(value)
+        if pattern is None:
+            return False
+        for right in self.all:
+            other = _pattern(right)
+            if other is None or other.numel() != pattern.numel():
+                continue
+            for turned in (pattern, ~pattern):
+                if torch.equal(turned.flatten(), other.flatten()):
+                    return True
+        return False
+
+
+def _cut_axes(right: Tensor, piece: Tensor) -> list[int]:
+    """The axes along which a tensor could be cut into pieces of this shape (the axis itself may be gone)."""
+    found = []
+    for axis, size in enumerate(right.shape):
+        rest = right.shape[:axis] + right.shape[axis + 1 :]
+        if piece.ndim == right.ndim:
+            others = piece.shape[:axis] + piece.shape[axis + 1 :]
+            if (
+                others == rest
+                and piece.size(axis)
+                and size > piece.size(axis)
+                and size % piece.size(axis) == 0
+            ):
+                found.append(axis)
+        elif piece.shape == rest and size > 1:
+            found.append(axis)
+    return found
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    value = tensor.detach().to("cpu", torch.float32)
+    return torch.where(value < _HIDDEN, -torch.inf, value)
+
+
+def _with_relatives(value: Tensor) -> Iterator[Tensor]:
+    """The tensor, and what a softmax written by hand makes of it on its way."""
+    yield value
+    if 1 <= value.ndim <= 4 and 1 < value.size(-1) <= 64 and bool((value > -torch.inf).any()):
+        peak = value.amax(-1, keepdim=True)
+        if bool(peak.isfinite().all()):
+            powers = (value - peak).exp()
+            yield from (peak, value - peak, powers, powers.sum(-1, keepdim=True))
+            yield value.logsumexp(-1, keepdim=True)
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    finite = b[b.isfinite()].abs()
+    scale = float(finite.max()) if finite.numel() else 1.0
+    return torch.allclose(a, b, rtol=1e-5, atol=1e-5 * max(scale, 1e-6), equal_nan=True)
+
+
+def _turned(value: Tensor, right: Tensor) -> bool:
+    """Whether it is the right tensor with its axes in some order."""
+    if right.ndim > 4:
+        return value.shape == right.shape and _close(value, right)
+    return any(
+        turned.shape == value.shape and _close(value, turned)
+        for turned in (right.permute(p) for p in permutations(range(right.ndim)))
+    )
+
+
+def _flattened(value: Tensor, right: Tensor) -> bool:
+    """Whether it is the right tensor with its axes in some order, cut anew."""
+    flat = value.flatten()
+    if right.ndim > 4:
+        return _close(flat, right.flatten())
+    return any(_close(flat, right.permute(p).flatten()) for p in permutations(range(right.ndim)))
+
+
+def _pattern(value: Tensor) -> Tensor | None:
+    """Which of its two values stands where; None where there are not two."""
+    if value.ndim < 2 or value.isnan().any():
+        return None
+    low, high = value.min(), value.max()
+    top = value == high
+    return top if bool((top | (value == low)).all()) else None
