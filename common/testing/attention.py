@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from common.testing.asserts import (
     assert_close,
     assert_gradients,
-    assert_identical,
     assert_tensor,
     assert_true,
     fail,
@@ -231,13 +230,36 @@ def assert_half_precision(model: nn.Module, x: Tensor) -> None:
 # --- dropout -------------------------------------------------------------------------------------
 
 
+def assert_only_weights_are_dropped(model: Any) -> None:
+    """Check a model whose attn_pdrop is above 0 and whose resid_pdrop is 0."""
+    C = model.c_proj.weight.size(0)
+    with torch.no_grad():
+        model.c_proj.weight.zero_()
+        right = model.c_proj.bias.copy_(torch.arange(1.0, C + 1)).expand(2, 7, C).clone()
+        out = assert_tensor(model.train()(draw("x", 2, 7, C)), "the output")
+    observe("levels of the output", [round(v, 3) for v in out.unique().tolist()[:9]])
+    assert_close(
+        out,
+        right,
+        "the output in train mode when c_proj gives its bias alone and resid_pdrop is 0",
+        because="attn_pdrop is the rate of attn_dropout, which acts on the attention weights; what comes out of c_proj is dropped "
+        "by resid_dropout alone, at the rate resid_pdrop.",
+        record=False,
+    )
+
+
 def assert_attn_dropout(model: Any, n_head: int, rate: float) -> None:
     """Check a model whose attn_pdrop is `rate` and whose resid_pdrop is 0."""
     C = model.c_proj.weight.size(0)
-    x = draw("x", 2, 3, C)
+    x = draw("x", 2, 7, C)
+    numbered = torch.arange(1.0, C + 1, device=x.device)
     with torch.no_grad():
         observe("train mode is random", not torch.equal(model.train()(x), model(x)))
-        out = _show_weights(model).train()(draw("x", 400, 1, C)).view(400, n_head, -1)
+        # Each channel has a value of its own, so that what is dropped shows in many numbers.
+        _show_weights(model).c_attn.bias[2 * C :] = numbered
+        out = assert_tensor(model.train()(draw("x", 400, 1, C)), "the output") / numbered
+    observe("levels of all channels", [round(v, 3) for v in (out * numbered).unique().tolist()[:9]])
+    out = out.view(400, n_head, -1)
     assert_dropped(
         out[..., 0],
         1.0,
@@ -245,22 +267,24 @@ def assert_attn_dropout(model: Any, n_head: int, rate: float) -> None:
         "the attention weights",
         because="attn_dropout has the rate attn_pdrop and is applied to the weights, after the softmax and before they meet the values.",
     )
-    assert_identical(
+    assert_close(
         out,
         out[..., :1].expand_as(out),
-        "channel 0 of a head's output, compared with the head's other channels,",
+        "what is left of a head's channels with dropout, compared with its first one,",
         because="attn_dropout acts on the weights, and a weight that is dropped takes the whole value with it, all D channels at once.",
     )
 
 
 def assert_resid_dropout(model: Any, rate: float) -> None:
     """Check a model whose resid_pdrop is `rate` and whose attn_pdrop is 0."""
+    C = model.c_proj.weight.size(0)
+    numbered = torch.arange(1.0, C + 1, device=model.c_proj.weight.device)
     with torch.no_grad():
-        _show_weights(model).c_proj.bias.fill_(1.0)
-        out = model.train()(draw("x", 100, 2, model.c_proj.weight.size(0)))
+        _show_weights(model).c_proj.bias.copy_(numbered)
+        out = model.train()(draw("x", 100, 2, C))
     assert_dropped(
         out,
-        2.0,
+        1 + numbered,
         rate,
         "the output",
         because="resid_dropout has the rate resid_pdrop and is the last step, after c_proj.",

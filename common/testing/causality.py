@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.testing.asserts import assert_equal, assert_identical, assert_tensor
+from common.testing.asserts import assert_equal, assert_identical, assert_tensor, fail
+from common.testing.context import observe
 from common.testing.modules import draw
 
 Model = Callable[[Tensor], Any]
@@ -28,14 +29,16 @@ def assert_finite(model: Model, x: Tensor, *, because: str = "") -> None:
     with torch.no_grad():
         out = assert_tensor(model(x), "the output")
     lost = (~out.isfinite()).flatten(2).any(-1).any(0).nonzero().flatten().tolist()
-    assert_equal(
-        lost,
-        [],
-        f"the list of tokens, of {x.size(1)}, whose output is NaN or infinite",
-        because=because
-        or "The softmax of a row in which all scores are -inf is 0/0, which is NaN: every token needs one to look at, "
-        "itself at least. 0 * inf and inf - inf are NaN, too.",
-    )
+    observe("tokens whose output is no number", lost)
+    if lost:
+        fail(
+            f"the output of {len(lost)} of {x.size(1)} tokens is NaN or infinite:",
+            expected="a number in every channel",
+            got=f"none in some channel of token {', '.join(map(str, lost))}",
+            because=because
+            or "The softmax of a row in which all scores are -inf is 0 / 0, which is NaN, and so are 0 * inf and inf - inf: "
+            "each token has to see one at least, itself.",
+        )
 
 
 def assert_causal(

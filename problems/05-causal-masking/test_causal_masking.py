@@ -33,6 +33,7 @@ from common.testing.attention import (
     assert_half_precision,
     assert_heads_stay_in_their_channels,
     assert_large_scores,
+    assert_only_weights_are_dropped,
     assert_resid_dropout,
     assert_same_gradients,
     assert_score_scale,
@@ -106,7 +107,7 @@ def text(length=T):
     return draw("x", B=B, T=length, C=C)
 
 
-def test_the_layers_have_gpt2s_names_and_shapes(solution):
+def test_the_layers_have_the_names_and_shapes_of_gpt2(solution):
     shapes = {"c_attn.weight": (3 * C, C), "c_attn.bias": (3 * C,), "c_proj.weight": (C, C), "c_proj.bias": (C,)}
     assert_parameters(solution.CausalSelfAttention(CONFIG), shapes, "CausalSelfAttention")
 
@@ -189,7 +190,7 @@ def test_the_weights_of_a_token_sum_to_one(solution):
     assert_weights_sum_to_one(attention(solution), text())
 
 
-def test_a_heads_values_land_in_that_heads_channels(solution):
+def test_the_values_of_a_head_land_in_its_own_channels(solution):
     assert_heads_stay_in_their_channels(attention(solution), text(), H)
 
 
@@ -223,11 +224,11 @@ def test_scores_are_scaled_by_the_root_of_the_head_size(solution):
     assert_score_scale(attention(solution), text(2), H)
 
 
-def test_the_output_equals_torchs_own_attention(solution):
+def test_the_output_is_that_of_fused_attention(solution):
     assert_equals_torchs_attention(attention(solution), text(), H, causal=True)
 
 
-def test_the_output_equals_the_references_step_by_step(solution, reference):
+def test_each_step_gives_what_the_reference_gives(solution, reference):
     mine, theirs = twins(solution.CausalSelfAttention, reference.CausalSelfAttention, CONFIG)
     assert_same_module(mine, theirs, text(), what="the output", because="The reference has the same parameters.")
 
@@ -246,6 +247,10 @@ def test_every_parameter_gets_a_gradient(solution):
 def test_the_gradients_are_those_of_the_reference(solution, reference):
     mine, theirs = twins(solution.CausalSelfAttention, reference.CausalSelfAttention, CONFIG)
     assert_same_gradients(mine, theirs, text())
+
+
+def test_attn_pdrop_leaves_what_comes_out_of_c_proj_alone(solution):
+    assert_only_weights_are_dropped(attention(solution, attn_pdrop=0.4, resid_pdrop=0.0))
 
 
 def test_attn_dropout_drops_attention_weights(solution):
