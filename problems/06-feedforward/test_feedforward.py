@@ -74,9 +74,9 @@ def test_gelu_of_zero_is_zero(solution):
 def test_gelu_has_a_value_for_every_number(solution):
     out = assert_tensor(solution.gelu(at(30.0, -30.0, 100.0, -100.0)), "gelu")
     assert_true(
-        bool(out.isfinite().all()), f"gelu of 30, -30, 100 or -100 is NaN or infinite: {out.tolist()}",
-        because="No x is too large for the formula. exp of a number above 88 is infinite in float32, and inf / inf is NaN; "
-        "torch.tanh stays between -1 and 1.",
+        bool(out.isfinite().all()), "gelu of 30, -30, 100 or -100 is NaN or infinite",
+        because="No x is too large for the formula. exp of a number above 88 is infinite in float32, "
+        "and inf / inf is NaN; torch.tanh stays between -1 and 1.",
     )
 
 
