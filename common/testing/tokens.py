@@ -14,7 +14,8 @@ from common.testing.asserts import fail
 from common.testing.context import current, observe
 
 BYTES = {bytes([byte]): byte for byte in range(256)}
-SHIFTED = {bytes([byte]): (byte + 100) % 256 for byte in range(256)}  # as in GPT-2's, rank is not value
+# In GPT-2's table, too, the rank of a byte is not its value.
+SHIFTED = {bytes([byte]): (byte + 100) % 256 for byte in range(256)}
 
 _SHORT = 8  # entries of a list that is shown whole
 _REFUSALS = (LookupError, ValueError, StopIteration)
