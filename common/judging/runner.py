@@ -15,6 +15,7 @@ from common.judging.collecting import checks_of
 from common.judging.diagnosis import BUDGET, diagnose
 from common.judging.examples import try_examples
 from common.judging.first_line import first_wrong_line
+from common.judging.grouping import grouped
 from common.judging.records import Outcome, Request, Verdict
 from common.testing.context import surroundings
 
@@ -46,14 +47,20 @@ def run(
             return Verdict(request, examples=tuple(try_examples(problem.readme, module)))
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
         on_checked()
-        diagnosis, line = None, None
+        diagnosis, line, groups = None, None, ()
         if budget and any(o.status.is_wrong for o in outcomes):
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)
             reference = loading.load(problem.reference)
             line = first_wrong_line([*zip(checks, outcomes, strict=True)], module, reference)
+            groups = grouped(problem, checks, outcomes) if request.by_cause else ()
     whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
     return Verdict(
-        request, outcomes=tuple(outcomes), diagnosis=diagnosis, first_line=line, whole=whole
+        request,
+        outcomes=tuple(outcomes),
+        diagnosis=diagnosis,
+        first_line=line,
+        groups=groups,
+        whole=whole,
     )
 
 
