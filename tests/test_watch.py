@@ -101,9 +101,9 @@ def test_a_resized_terminal_is_drawn_anew(screen, checkout: Path):
     terminal = screen("watch", "5")
     terminal.shows("not written yet: causal_mask")
     terminal.resize(46, 20)
-    terminal.shows("a hint:")
+    terminal.shows("Next: write it. A hint:")
     shown = terminal.shows("q quit")
-    assert "05 Causal masking" in shown
+    assert "(yours)" in shown.replace("\n", "")
     assert max(map(len, shown.splitlines())) <= 46
 
 
