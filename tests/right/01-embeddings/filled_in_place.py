@@ -5,19 +5,17 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class _LimitMixin:
+class Embeddings(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.wte, self.wpe = (nn.Embedding(n, config.n_embd) for n in (config.vocab_size, config.n_positions))
+        self.drop = nn.Dropout(config.embd_pdrop, inplace=True)
+
     def _check(self, length):
         if length > self.wpe.num_embeddings:
             raise ValueError(
                 "the text has {} tokens and there are {} positions".format(length, self.wpe.num_embeddings)
             )
-
-
-class Embeddings(_LimitMixin, nn.Module):
-    def __init__(self, config):
-        nn.Module.__init__(self)
-        self.wte, self.wpe = (nn.Embedding(n, config.n_embd) for n in (config.vocab_size, config.n_positions))
-        self.drop = nn.Dropout(config.embd_pdrop, inplace=True)
 
     def forward(self, input_ids):
         length = input_ids.shape[1]
