@@ -40,7 +40,7 @@ def assert_gives(
     try:
         actual = run()
     except _REFUSALS as error:
-        said = f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
         observe(call, said)
         wanted = _shown(expected, 0, tokens)
         fail(f"{call} raises an error:", expected=wanted, got=said + _line(error), because=because)
