@@ -12,7 +12,8 @@ from common.course.catalogue import Problem, problems
 from common.course.mistakes import Mistake
 from common.judging.diagnosis import diagnose, module_with
 from common.judging.records import Status
-from common.judging.runner import checks_of, outcomes_of
+from common.judging.collecting import checks_of
+from common.judging.runner import outcomes_of
 
 ENTRIES = [(problem, mistake) for problem in problems() for mistake in mistakes.known(problem)]
 

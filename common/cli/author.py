@@ -20,7 +20,7 @@ STEPS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(f"  {name:<9} {what}" for name, what in STEPS.items())
-    parser.add_argument("step", choices=STEPS, help="see below")
+    parser.add_argument("step", choices=[*STEPS], help="see below")
     parser.add_argument(
         "names", nargs="*", metavar="problem", help="number or name; for new: 19-slug"
     )
