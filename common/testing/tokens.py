@@ -90,11 +90,13 @@ def _wrong_type(call: str, actual: Any, wanted: str) -> None:
 
 
 def _assert_entries(call: str, actual: list[Any], expected: list[Any]) -> None:
-    """Note the entries one by one, as a long list says more than a short one, and check their type."""
+    """Note the entries one by one, as a long list says more than a short one, and check that they are of one type."""
     codes = [zlib.crc32(repr(entry).encode()) for entry in actual[: len(expected)]]
     codes += [-1] * (len(expected) - len(codes))
     observe(f"{call}, entry by entry", torch.tensor(codes, dtype=torch.int64))
-    kind = type(expected[0]) if expected else int
+    if not expected:
+        return
+    kind = type(expected[0])
     odd = next((e for e in actual if not isinstance(e, kind) or isinstance(e, bool)), None)
     if odd is not None or None in actual:
         fail(
