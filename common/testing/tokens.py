@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -85,7 +86,7 @@ def _wrong_type(call: str, actual: Any, wanted: str) -> None:
         f"{call} should be {wanted}:",
         expected=wanted,
         got="None" if actual is None else f"a {type(actual).__name__}",
-        because="The function ends without a return." if actual is None else says,
+        because="A function that ends without a return gives None." if actual is None else says,
     )
 
 
@@ -118,7 +119,8 @@ def _shown(value: list[Any] | str, at: int, tokens: Mapping[int, bytes] | None) 
     if isinstance(value, str):
         first = max(at - 20, 0)
         cut = value[first : at + 30]
-        return ("... " if first else "") + repr(cut) + (" ..." if at + 30 < len(value) else "")
+        shown = ascii(cut) if any(map(unicodedata.combining, cut)) else repr(cut)  # e and an accent look like é
+        return ("... " if first else "") + shown + (" ..." if at + 30 < len(value) else "")
     short = len(value) <= _SHORT
     first, last = (0, len(value)) if short else (max(at - 2, 0), at + 4)
     if at >= len(value) > _SHORT:
