@@ -206,7 +206,7 @@ def assert_half_precision(model: nn.Module, x: Tensor) -> None:
         for dtype, atol in ((torch.bfloat16, 0.3), (torch.float16, 0.05)):
             name = str(dtype).removeprefix("torch.")
             try:
-                out = copy.deepcopy(model).to(dtype)(x.to(dtype))
+                out = copy.deepcopy(model).to(dtype)(x.to(dtype) if x.is_floating_point() else x)
             except RuntimeError as error:
                 if "overflow" not in str(error):
                     raise
