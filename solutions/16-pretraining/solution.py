@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from common import problem
@@ -61,20 +61,24 @@ def evaluate(model: nn.Module, loader: DataLoader, max_batches: int | None = Non
         ValueError: there is no batch to look at.
     """
     # lesson: about 12 lines. Mode and graph off, sum over the batches, mode back, mean
-    device = next(model.parameters()).device
     was_training = model.training
     total, tokens = 0.0, 0
     model.eval()
     with torch.no_grad():
         for inputs, targets in islice(loader, max_batches):
-            inputs, targets = inputs.to(device), targets.to(device)
             # Batches differ in size, so the means are turned back into sums.
-            total += language_model_loss(model(inputs), targets).item() * targets.numel()
+            total += _loss(model, inputs, targets).item() * targets.numel()
             tokens += targets.numel()
     model.train(was_training)
     if not tokens:
         raise ValueError(f"no batch to evaluate on (max_batches is {max_batches})")
     return total / tokens
+
+
+def _loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss of a batch (B, T), wherever the model lies."""
+    device = next(model.parameters()).device
+    return language_model_loss(model(inputs.to(device)), targets.to(device))
 
 
 def pretrain(
@@ -107,30 +111,20 @@ def pretrain(
     Raises:
         ValueError: epochs or eval_every below 1, or a loader without a batch.
     """
-    # lesson: about 30 lines. Refuse, prepare, then for each batch: rate, loss, gradient, clip, step, record
-    for name, value in {"epochs": epochs, "eval_every": eval_every}.items():
+    # lesson: about 30 lines, helpers included. Refuse, prepare, then for each batch: update, count, record
+    counts = {"epochs": epochs, "eval_every": eval_every, "len(train_loader)": len(train_loader)}
+    for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    if len(train_loader) == 0:
-        raise ValueError("train_loader has 0 batches, at least 1 is needed")
-    device = next(model.parameters()).device
-    groups = optimizer_groups(model, weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=max_lr, betas=(0.9, 0.95))
+    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), betas=(0.9, 0.95))
     total_steps = epochs * len(train_loader)
     history, step, tokens_seen = [], 0, 0
     model.train()
     for epoch in range(1, epochs + 1):
         for inputs, targets in train_loader:
             step += 1
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, max_lr, min_lr, warmup_steps, total_steps)
-            inputs, targets = inputs.to(device), targets.to(device)
-            loss = language_model_loss(model(inputs), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            if grad_clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
-            optimizer.step()
+            rate = learning_rate(step, max_lr, min_lr, warmup_steps, total_steps)
+            _update(model, optimizer, inputs, targets, rate, grad_clip)
             tokens_seen += targets.numel()
             if step % eval_every == 0:
                 record = {
@@ -144,3 +138,22 @@ def pretrain(
                 if on_eval is not None:
                     on_eval(record)
     return history
+
+
+def _update(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    targets: Tensor,
+    rate: float,
+    grad_clip: float | None,
+) -> None:
+    """One step of the optimizer, at this learning rate, on one batch (B, T)."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    loss = _loss(model, inputs, targets)
+    optimizer.zero_grad()
+    loss.backward()
+    if grad_clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    optimizer.step()
