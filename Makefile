@@ -1,32 +1,36 @@
 # `make` is the learner's command, `make test` the project's own tests. uv does the work; where it is
-# not installed, a private copy goes into .tools.
+# not installed, a private copy goes into .tools. Without make: `uv run gpt2`.
 
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --quiet
 DEV := $(UV) run --quiet --group dev
 
-.PHONY: learn test check-course mutants flakes lint bench uv clean
+.PHONY: learn test check-course mutants flakes lint bench matrix uv clean
 
 learn: .venv/bin/gpt2
 	@$(RUN) gpt2
-	@$(RUN) gpt2 check || true
 
 # Two processes share the tests, each computing with one thread.
 test: uv
+	$(UV) sync --quiet --group dev --compile-bytecode
 	OMP_NUM_THREADS=1 $(DEV) pytest tests -q -n 2 --dist worksteal
 	$(DEV) pytest --reference
 
 # The course checks itself: skeletons, references, READMEs, mistakes, right answers.
 check-course: uv
-	$(DEV) pytest -q tests/test_course.py tests/test_mistakes.py tests/test_right_answers.py
+	OMP_NUM_THREADS=1 $(DEV) pytest -q -n 2 --dist worksteal tests/test_course.py tests/test_mistakes.py tests/test_right_answers.py
 
 # Changes each reference in small ways and counts how many of the changes its problem's checks notice.
 mutants: uv
-	$(DEV) python tests/mutants.py
+	$(DEV) gpt2 author mutants
 
 # A hundred runs with other random numbers, on one thread and two.
 flakes: uv
 	$(DEV) python tests/flakes.py
+
+# Every Python and torch that is allowed and can be had here; ARGS=--reduced for few of them.
+matrix: uv
+	python3 tests/matrix.py $(ARGS)
 
 lint: uv
 	$(DEV) ruff check .

@@ -2,16 +2,15 @@
 
     python benchmarks/feedback.py [--runs 3]
 
-Claims: (a) the tests of any one problem, as a whole process through uv, at most 1.5; (b) problems 01 to 12
-in one process at most 4; (c) `gpt2 list` and `gpt2 hint 5` at most 0.25; (d) a failing problem, diagnosis
-included, at most twice a passing one.
+Claims: (a) `gpt2 check` of a right answer to any one problem at most 1.5, and so pytest on its reference; (b) problems
+01 to 12 in one process of pytest at most 4; (c) `gpt2 list` and `gpt2 hint 5` at most 0.25; (d) a failing problem,
+diagnosis included, at most twice a passing one.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,11 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.catalogue import ROOT, problems
+from common.course import mistakes
+from common.course.catalogue import ROOT, road
 
-from common import mistakes
-
-UV = shutil.which("uv") or str(ROOT / ".tools/bin/uv")
 BASE = [sys.executable, "-c", "import torch, pytest"]
 
 
@@ -55,38 +52,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
     runs = parser.parse_args().runs
-    uv = [UV, "run", "--quiet", "--no-sync"]
-    road = [p for p in problems() if not p.is_interview and int(p.key) <= 12]
+    pytest, gpt2 = [sys.executable, "-m", "pytest"], [sys.executable, "-m", "common.cli"]
     seconds(BASE)
     print(
         f"base: {seconds(BASE):.2f} s for `python -c 'import torch, pytest'`; median of {runs} ratios to it\n"
     )
     good = True
-    for problem in road:
-        command = [*uv, "pytest", f"problems/{problem.name}", "--reference", "-m", "not slow"]
-        good &= report(f"(a) {problem.name}", ratio(command, BASE, runs), 1.5)
-    together = [
-        *uv,
-        "pytest",
-        "--reference",
-        "-m",
-        "not slow",
-        *(f"problems/{p.name}" for p in road),
-    ]
-    good &= report("(b) problems 01 to 12 in one process", ratio(together, BASE, runs), 4)
-    good &= report("(c) gpt2 list", ratio([*uv, "gpt2", "list"], BASE, runs), 0.25)
-    hint = [*uv, "gpt2", "hint", "5", "--again"]
-    good &= report("(c) gpt2 hint 5", ratio(hint, BASE, runs), 0.25)
     with tempfile.TemporaryDirectory() as folder:
-        for problem in road:
-            wrong = Path(folder, f"{problem.key}.py")
+        for problem in road():
+            right, wrong = (Path(folder, f"{problem.key}-{how}.py") for how in ("right", "wrong"))
+            right.write_text(problem.reference_text)
             known = mistakes.known(problem)
-            wrong.write_text(
-                known[len(known) // 2].apply(problem.reference.read_text(encoding="utf-8"))
-            )
-            place = [*uv, "pytest", f"problems/{problem.name}", "-m", "not slow"]
-            measured = ratio([*place, "--solution", str(wrong)], [*place, "--reference"], runs)
+            wrong.write_text(known[len(known) // 2].apply(problem.reference_text))
+            place = [*pytest, f"problems/{problem.name}", "-m", "not slow", "--solution"]
+            good &= report(f"(a) {problem.name}", ratio([*place, str(right)], BASE, runs), 1.5)
+            measured = ratio([*place, str(wrong)], [*place, str(right)], runs)
             good &= report(f"(d) failing / passing, {problem.key}", measured, 2)
+    good &= report("(a) gpt2 check 05", ratio([*gpt2, "check", "05"], BASE, runs), 1.5)
+    first = [f"problems/{p.name}" for p in road() if int(p.key) <= 12]
+    together = [*pytest, "--reference", "-m", "not slow", *first]
+    good &= report("(b) problems 01 to 12 in one process", ratio(together, BASE, runs), 4)
+    good &= report("(c) gpt2 list", ratio([*gpt2, "list"], BASE, runs), 0.25)
+    good &= report("(c) gpt2 hint 5", ratio([*gpt2, "hint", "5", "--again"], BASE, runs), 0.25)
     return 0 if good else 1
 
 

@@ -28,13 +28,17 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def being_replaced(path: Path) -> Generator[Path]:
     """A name beside `path` to write to; at the end of the block the file there takes its place."""
     path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield aside
         with contextlib.suppress(FileNotFoundError):
             shutil.copymode(path, aside)
         os.replace(aside, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     except BaseException:
         aside.unlink(missing_ok=True)
         raise

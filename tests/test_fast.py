@@ -10,13 +10,21 @@ from torch.nn import functional as F
 
 from common import problem
 from common.config import GPT2Config
+from common.train.compiling import COST, Trial, can_compile
 from common.train.decode import Decoder, stream
 from common.train.fast_loss import agrees, fast_loss
+from common.train.fused import causal, fused
+from common.train.losses import FastLoss
 from common.train.memory import step_in_backward
 
 
 def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def fused_loss(model: Any, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    with fused(model, causal(model)):
+        return fast_loss(model, ids, targets)
 
 
 def small_model(**changes) -> Any:
@@ -40,7 +48,7 @@ def test_the_fast_path_has_the_loss_and_the_gradients_of_the_models_own_forward(
     found = []
     for loss in (
         F.cross_entropy(model(ids).flatten(0, 1), targets.flatten()),
-        fast_loss(model, ids, targets),
+        fused_loss(model, ids, targets),
     ):
         model.zero_grad()
         (3 * loss).backward()
@@ -60,7 +68,7 @@ def test_the_fast_path_agrees_under_autocast_too():
     wanted = gradients(model)
     model.zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        fast = fast_loss(model, ids, targets)
+        fast = fused_loss(model, ids, targets)
     fast.backward()
     assert fast.item() == pytest.approx(own.item(), rel=0.01)  # bfloat16 keeps 8 bits
     for name, grad in gradients(model).items():
@@ -97,6 +105,7 @@ def test_the_decoder_reads_a_prompt_in_one_pass():
         )
 
 
+@torch.no_grad()
 def test_the_decoder_takes_one_token_at_a_time_after_the_prompt():
     decoder = Decoder(small_model(), 23)
     decoder.read(torch.randint(101, (1, 5)))
@@ -108,7 +117,7 @@ def test_a_model_is_as_it_was_after_the_fast_path():
     model = small_model()
     ids = torch.randint(101, (2, 9))
     before = model(ids)
-    fast_loss(model, ids, ids)
+    fused_loss(model, ids, ids)
     list(stream(model, ids, 3, 23))
     assert not [m for m in model.modules() if "forward" in vars(m)]
     assert torch.equal(model(ids), before)
@@ -123,7 +132,7 @@ def test_updates_in_backward_are_the_updates_after_it():
         if within:
             step_in_backward(optimizer)
         for _ in range(3):
-            fast_loss(model, ids, targets).backward()
+            fused_loss(model, ids, targets).backward()
             if within:
                 assert all(p.grad is None for p in model.parameters())
             else:
@@ -132,3 +141,33 @@ def test_updates_in_backward_are_the_updates_after_it():
         ends.append(model.state_dict())
     for name, value in ends[0].items():
         assert torch.equal(value, ends[1][name]), name
+
+
+def test_layers_are_compiled_where_the_run_is_long_enough_and_kept_where_it_pays():
+    def said(plain: float, compiled: float, left: int) -> tuple[bool, list[str]]:
+        trial, wanted, notes = Trial(), False, []
+        for _ in range(30):
+            wanted, note = trial.after(compiled if wanted else plain, left)
+            notes += [note] if note else []
+        return wanted, notes
+
+    assert said(0.2, 0.1, 10) == (False, []), "too short to pay it back"
+    long = int(20 * COST / 0.2)
+    assert said(0.2, 0.1, long)[0]
+    kept, notes = said(0.2, 0.21, long)
+    assert not kept
+    assert notes[-1] == "compiled: 200 to 210 ms a step; without it again"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile("cpu"), reason="no C++ compiler here")
+def test_compiled_layers_have_the_same_loss():
+    torch.compiler.reset()
+    model = small_model()
+    ids = torch.randint(101, (2, 9))
+    loss = FastLoss(model)
+    with fused(model, causal(model)):
+        plain = loss(ids, ids)
+        loss.compile_layers(True)
+        compiled = loss(ids, ids)
+    assert compiled.item() == pytest.approx(plain.item(), rel=1e-5)

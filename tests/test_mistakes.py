@@ -6,54 +6,29 @@ import random
 
 import pytest
 
+from common.authoring.behaviour import family, judged, list_trouble
 from common.course import mistakes
 from common.course.catalogue import Problem, problems
 from common.course.mistakes import Mistake
-from common.judging.diagnosis import diagnose, module_with, trouble_with
-from common.judging.records import Certainty, Status
+from common.judging.diagnosis import diagnose, module_with
+from common.judging.records import Status
 from common.judging.runner import checks_of, outcomes_of
 
 ENTRIES = [(problem, mistake) for problem in problems() for mistake in mistakes.known(problem)]
-
-
-def family(problem: Problem, mistake: Mistake) -> set[str]:
-    """The names of the entries that by their own word behave like this one."""
-    known = mistakes.known(problem)
-    root = mistake.same_as or mistake.name
-    return {m.name for m in known if root in (m.name, m.same_as)}
 
 
 @pytest.mark.parametrize(
     ("problem", "mistake"), ENTRIES, ids=[f"{p.key}: {m.name}" for p, m in ENTRIES]
 )
 def test_every_mistake_is_caught_and_never_taken_for_another(problem: Problem, mistake: Mistake):
-    assert not trouble_with(problem, mistake)
-    module = module_with(problem, problem.reference_text, (mistake,))
-    assert module
-    checks = checks_of(problem)
-    outcomes = outcomes_of(problem, module)
-    assert any(o.status.is_wrong for o in outcomes), "no check fails"
-    found = diagnose(problem, checks, outcomes, budget=600)
-    if found:
-        assert found.certainty in (Certainty.CAUSE, Certainty.EITHER)
-        assert mistake.name in found.names
-        assert set(found.names) <= family(problem, mistake)
-    else:
-        wrong = next(o for o in outcomes if o.status.is_wrong)
-        assert wrong.because or wrong.error, "the report says neither a cause nor what to look at"
+    found = judged(problem, mistake)
+    assert not found.trouble
+    assert not found.moved, "bring its lines with - up to date"
 
 
 @pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)
 def test_every_list_is_long_enough_and_well_formed(problem: Problem):
-    known = mistakes.known(problem)
-    names = [m.name for m in known]
-    assert len(known) >= 8
-    assert len(set(names)) == len(names)
-    assert all(m.same_as in names for m in known if m.same_as)
-    odd = [m.name for m in known if not 45 <= len(m.says) <= 330]
-    assert not odd
-    moved = [m.name for m in known if m.is_moved(problem.reference_text)]
-    assert not moved, "bring their lines with - up to date"
+    assert not list_trouble(problem)
 
 
 @pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)

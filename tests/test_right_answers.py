@@ -6,30 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from common.course.catalogue import Problem, find, problems
-from common.judging import loading
-from common.judging.records import Status
-from common.judging.runner import outcomes_of
+from common.authoring.behaviour import FEWEST_RIGHT, failing, right_answers
+from common.course.catalogue import Problem, problems
 
-RIGHT = Path(__file__).parent / "right"
-FILES = sorted(RIGHT.glob("*/*.py"))
+FILES = [(problem, file) for problem in problems() for file in right_answers(problem)]
+each_problem = pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)
 
 
-def failing(problem: Problem, file: Path) -> list[tuple[str, tuple[str, ...]]]:
-    outcomes = outcomes_of(problem, loading.load(file))
-    return [(o.name, o.facts) for o in outcomes if o.status != Status.PASSED]
+@pytest.mark.parametrize(("problem", "file"), FILES, ids=[f"{p.name}/{f.stem}" for p, f in FILES])
+def test_a_right_answer_passes_every_check(problem: Problem, file: Path):
+    assert not failing(problem, file)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f"{f.parent.name}/{f.stem}")
-def test_a_right_answer_passes_every_check(file: Path):
-    assert not failing(find(file.parent.name), file)
+@each_problem
+def test_every_problem_has_enough_right_answers(problem: Problem):
+    assert len(right_answers(problem)) >= FEWEST_RIGHT
 
 
-@pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)
-def test_every_problem_has_at_least_three_right_answers(problem: Problem):
-    assert len(list((RIGHT / problem.name).glob("*.py"))) >= 3
-
-
-@pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)
+@each_problem
 def test_the_reference_passes_every_check(problem: Problem):
     assert not failing(problem, problem.reference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 from types import ModuleType
 
 from common.errors import CourseError, UsageError
+
+# What a disk or its owner refuses; the way out is not ours to name.
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 # name: (module in common.cli and its function, what it does in one line)
 COMMANDS = {
@@ -51,9 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # `gpt2 list | head`
             sys.stderr.close()
             return 0
-        if error.filename is None or not error.strerror:
+        if error.errno not in _REFUSED:
             raise
-        print(f"gpt2: {error.filename}: {error.strerror}", file=sys.stderr)
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"gpt2: {place}{error.strerror}; nothing was changed there", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)

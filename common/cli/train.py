@@ -88,7 +88,7 @@ def _own_flags() -> list[str]:
     return [f.name for f in fields(Settings) if f.name != "source"]
 
 
-def _add_flag(section: argparse._ArgumentGroup, name: str) -> None:
+def _add_flag(section: Any, name: str) -> None:
     flag, default = "--" + name.replace("_", "-"), getattr(Settings, name, None)
     if isinstance(default, bool):
         section.add_argument(flag, action="store_true", default=None, help=_HELP.get(name))

@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import ast
-import bdb
 import linecache
 import traceback
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 
-from torch import Tensor, nn
+from torch import nn
 
 from common.course.catalogue import shown
 from common.judging import usual_errors
 from common.judging.loading import is_learners, learners_frames
+from common.judging.usual_errors import Scene
 from common.testing.axes import named, spoken
 
 _MOST = 4  # tensors whose shapes are told
 
 
-@dataclass(frozen=True)
-class Scene:
-    """Where an exception came from: the text of the innermost expression of the learner's, and what stands in it."""
-
-    error: BaseException
-    expression: str = ""
-    values: dict[str, object] = field(
-        default_factory=dict
-    )  # by how they are written: "q", "self.mask"
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        return {name: v for name, v in self.values.items() if isinstance(v, Tensor)}
-
-
 def explain(error: BaseException, module: ModuleType) -> tuple[list[str], str]:
     """What happened where, a line each, and what it usually means (or nothing)."""
-    if isinstance(error, bdb.BdbQuit):
-        return ["You left the debugger (q), which ends the check; c lets it go on."], ""
     message = (str(error).strip() or "(no message)").splitlines()
     message = [line for line in message if line.strip()][:3]
     kind = type(error).__name__
@@ -139,12 +121,17 @@ def _value(node: ast.expr, frame: FrameType) -> object:
     if not isinstance(node, ast.Attribute):
         return None
     owner = _value(node.value, frame)
-    if isinstance(owner, nn.Module):
-        for table in (owner._parameters, owner._buffers, owner._modules):
-            if node.attr in table:
-                return table[node.attr]
-        return vars(owner).get(node.attr)
-    return None
+    return own_parts(owner).get(node.attr) if isinstance(owner, nn.Module) else None
+
+
+def own_parts(module: nn.Module) -> dict[str, object]:
+    """What is set on a module itself: parameters, buffers, submodules and plain attributes."""
+    parts = (
+        module.named_parameters(recurse=False),
+        module.named_buffers(recurse=False),
+        module.named_children(),
+    )
+    return {**vars(module), **{name: value for found in parts for name, value in found}}
 
 
 def _shapes(scene: Scene) -> list[str]:

@@ -83,7 +83,7 @@ def _ends_in(steps: Sequence[Step], seen: Sequence[Seen]) -> Step | None:
 def _trusted(outcomes: Sequence[Outcome]) -> frozenset[str]:
     """Functions of the solution whose own checks all pass: what is wrong stands where they are called."""
     alone = [o for o in outcomes if len(o.parts) == 1]
-    names = {o.parts[0] for o in alone}
+    names = frozenset(o.parts[0] for o in alone)
     return names - frozenset(o.parts[0] for o in alone if o.status != Status.PASSED)
 
 

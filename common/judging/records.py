@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -197,16 +197,13 @@ class Verdict:
     def from_json(cls, text: str | bytes) -> Verdict:
         data = json.loads(text)
         diagnosis = data["diagnosis"] and Diagnosis(
-            **_tuples(data["diagnosis"]) | {"certainty": Certainty(data["diagnosis"]["certainty"])}
+            **_tuples(data["diagnosis"], certainty=Certainty)
         )
         return cls(
             **data
             | {
                 "request": Request.from_json(data["request"]),
-                "outcomes": tuple(
-                    Outcome(**_tuples(o) | {"status": Status(o["status"])})
-                    for o in data["outcomes"]
-                ),
+                "outcomes": tuple(Outcome(**_tuples(o, status=Status)) for o in data["outcomes"]),
                 "diagnosis": diagnosis,
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
                 "examples": tuple(Example(**_tuples(e)) for e in data["examples"]),
@@ -215,5 +212,7 @@ class Verdict:
         )
 
 
-def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+def _tuples(data: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> dict[str, Any]:
+    """Fields as their record has them: lists are tuples, and what is named is made of its kind."""
+    made = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return made | {key: kind(data[key]) for key, kind in kinds.items()}

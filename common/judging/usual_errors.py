@@ -5,17 +5,31 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from common.testing.axes import earlier, letters
 
-if TYPE_CHECKING:
-    from common.judging.explaining import Scene
-
 Match = re.Match[str]
-Rule = tuple[str, str | Callable[["Scene", Match], str]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where an exception came from: the text of the innermost expression of the learner's, and what stands in it."""
+
+    error: BaseException
+    expression: str = ""
+    values: dict[str, object] = field(
+        default_factory=dict
+    )  # by how they are written: "q", "self.mask"
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: v for name, v in self.values.items() if isinstance(v, Tensor)}
+
+
+Rule = tuple[str, str | Callable[[Scene, Match], str]]
 
 
 def sentence(scene: Scene) -> str:
@@ -156,11 +170,7 @@ def _attribute(scene: Scene, found: Match) -> str:
         return f"{what} is None here: a function that ends without a return gives None."
     if isinstance(owner, tuple | list) and hasattr(Tensor, name):
         return "This is a pair or a list of tensors, not one tensor: take the one that you need out of it."
-    known = (
-        dir(owner)
-        if not isinstance(owner, nn.Module)
-        else [*vars(owner), *owner._modules, *owner._parameters, *dir(type(owner))]
-    )
+    known = dir(owner)  # of a module that is its parameters and submodules, too
     close = alike(name, known)
     if isinstance(owner, nn.Module):
         hint = (

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from common.testing.axes import named
 from common.testing.context import observe
+from common.testing.words import brief, contrast, number
 
 # float32 carries 24 bits: sums of a few dozen terms of size 1 to 10, in any order, stay within 3e-6
 # of a float64 run (measured by tests/test_tolerances.py over all problems); three times that.
 ATOL = 1e-5
 RTOL = 1e-5
-_LONG = 70  # characters of a value in a message
 
 
 class CheckFailed(AssertionError):
@@ -62,7 +62,7 @@ def assert_equal(actual: Any, expected: Any, what: str, *, because: str = "") ->
     else:
         same = not isinstance(actual, Tensor) and bool(actual == expected)
     if not same:
-        wanted, got = _contrast(expected, actual)
+        wanted, got = contrast(expected, actual)
         fail(f"{what} is not what it should be:", expected=wanted, got=got, because=because)
 
 
@@ -74,7 +74,7 @@ def assert_tensor(actual: Any, what: str) -> Tensor:
     raise CheckFailed(
         f"{what} should be a tensor:",
         expected="a torch.Tensor",
-        got=_brief(actual),
+        got=brief(actual),
         because="The function ends without a return." if actual is None else "",
     )
 
@@ -247,55 +247,5 @@ def mismatch(
     return tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape))
 
 
-def number(value: Tensor | float) -> str:
-    """A single value as a message shows it."""
-    value = value.item() if isinstance(value, Tensor) else value
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
 def _close(actual: Tensor, expected: Tensor, atol: float, rtol: float) -> Tensor:
     return torch.isclose(actual.detach().double(), expected.detach().double(), atol=atol, rtol=rtol)
-
-
-def _contrast(expected: Any, actual: Any) -> tuple[str, str]:
-    """Both as short texts that show what differs: of two long lists the first entry that does."""
-    both = isinstance(expected, list | tuple) and isinstance(actual, list | tuple)
-    if not both or max(len(repr(expected)), len(repr(actual))) <= _LONG:
-        return repr(expected), _brief(actual)
-    if all(isinstance(x, str) for x in (*expected, *actual)):
-        missing = [x for x in expected if x not in actual]
-        extra = [x for x in actual if x not in expected]
-        if missing or extra:
-            return _some("with", missing), _some("without these, but with", extra)
-    pairs = zip(expected, actual, strict=False)
-    at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(expected), len(actual)))
-    return _around(expected, at), _around(actual, at)
-
-
-def _some(word: str, names: list[str]) -> str:
-    return (
-        f"{word} {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
-        if names
-        else "the others"
-    )
-
-
-def _around(values: Sequence[Any], at: int) -> str:
-    if at >= len(values):
-        return f"{len(values)} entries, none at {at}"
-    before = "[..., " if at > 1 else "["
-    shown = ", ".join(repr(v) for v in values[max(at - 1, 0) : at + 3])
-    more = ", ...]" if at + 3 < len(values) else "]"
-    return f"{before}{shown}{more}, of {len(values)} entries; entry {at} is {values[at]!r}"
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {named(value.shape)}"
-    text = repr(value)
-    text = text if len(text) <= _LONG else text[: _LONG - 3] + "..."
-    return (
-        text
-        if isinstance(value, int | float | str | tuple | list | dict | None)
-        else f"{type(value).__name__}: {text}"
-    )

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.train.fused import fused
+from common.train.fused import exchanged, fused
 
 Choose = Callable[[Tensor], Tensor]  # logits (B, V) -> the next ids (B, 1)
 
@@ -53,12 +53,11 @@ class Decoder:
             )
 
         positions, head = self.model.wpe.weight, self.model.lm_head.weight
-        with fused(
-            self.model,
-            attend,
-            wpe=lambda at: F.embedding(at + begin, positions),
-            lm_head=lambda x: F.linear(x[:, -1:], head),
-        ):
+        ends = exchanged(
+            (self.model.wpe, lambda at: F.embedding(at + begin, positions)),
+            (self.model.lm_head, lambda x: F.linear(x[:, -1:], head)),
+        )
+        with fused(self.model, attend), ends:
             logits = self.model(ids)
         self.length = end
         return logits[:, -1]

@@ -5,13 +5,14 @@ B batch, T tokens, C width, V vocab_size, N = B * T.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.train.fused import causal, fused
+from common.train.fused import causal, exchanged, fused
 
 PIECES = {"cpu": 512, "cuda": 4096}  # rows of logits that are alive at a time
 CELLS = {"cpu": 1 << 19, "cuda": 1 << 30}  # of them, softmaxed at a time: what a cache holds
@@ -77,15 +78,24 @@ def _softmax_less_targets_(logits: Tensor, targets: Tensor) -> Tensor:
     return total
 
 
-def fast_loss(model: Any, ids: Tensor, targets: Tensor) -> Tensor:
+def fast_loss(
+    model: Any, ids: Tensor, targets: Tensor, states: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """The mean cross-entropy that the model's own forward and F.cross_entropy would give.
+
+    It is fast within `fused(model, causal(model))`.
 
     Args:
         ids, targets: (B, T), int64.
+        states: the model, or what torch.compile made of it.
     """
-    with fused(model, causal(model), lm_head=lambda x: x):
-        hidden = model(ids)
+    with exchanged((model.lm_head, _as_it_is)):
+        hidden = (model if states is None else states)(ids)
     return HeadLoss.apply(hidden.flatten(0, 1), model.lm_head.weight, targets.flatten())
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
 def agrees(model: Any, ids: Tensor, targets: Tensor, *, tolerance: float = 1e-4) -> float:
@@ -98,7 +108,8 @@ def agrees(model: Any, ids: Tensor, targets: Tensor, *, tolerance: float = 1e-4)
     model.eval()
     with torch.no_grad():
         own = F.cross_entropy(model(ids).flatten(0, 1), targets.flatten())
-        off = float((own - fast_loss(model, ids, targets)).abs())
+        with fused(model, causal(model)):
+            off = float((own - fast_loss(model, ids, targets)).abs())
     model.train(was_training)
     if not off <= tolerance:
         raise ValueError(f"the fast path's loss is off by {off:.2g}, more than {tolerance:g}")

@@ -17,33 +17,37 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # layer, q, k, v (B, H
 
 
 @contextlib.contextmanager
-def fused(model: Any, attend: Attend, **others: Callable[[Tensor], Tensor]) -> Generator[None]:
-    """Within the block the model computes through fused kernels.
+def exchanged(*pairs: tuple[nn.Module, Callable[[Tensor], Tensor]]) -> Generator[None]:
+    """Within the block each of these modules computes something else."""
+    before = [(module, vars(module).get("forward")) for module, _ in pairs]
+    try:
+        for module, forward in pairs:
+            module.forward = forward
+        yield
+    finally:
+        for module, forward in before:
+            if forward is None:
+                del module.forward
+            else:
+                module.forward = forward
+
+
+def fused(model: Any, attend: Attend) -> contextlib.AbstractContextManager[None]:
+    """Within the block the model's layers compute through fused kernels.
 
     Args:
         attend: mixes the values of a layer, causally.
-        others: what else to exchange, by the module's name: lm_head=..., wpe=...
     """
-    exchanged: list[nn.Module] = []
-
-    def put(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
-        module.forward = forward
-        exchanged.append(module)
-
-    eps = model.config.layer_norm_epsilon
-    try:
-        put(model.ln_f, _norm(model.ln_f, eps))
-        for layer, block in enumerate(model.h):
-            put(block.ln_1, _norm(block.ln_1, eps))
-            put(block.ln_2, _norm(block.ln_2, eps))
-            put(block.attn, _attention(block.attn, model.config, layer, attend))
-            put(block.mlp, _feed_forward(block.mlp, model.config))
-        for name, forward in others.items():
-            put(getattr(model, name), forward)
-        yield
-    finally:
-        for module in exchanged:
-            del module.forward
+    config, eps = model.config, model.config.layer_norm_epsilon
+    pairs = [(model.ln_f, _norm(model.ln_f, eps))]
+    for layer, block in enumerate(model.h):
+        pairs += [
+            (block.ln_1, _norm(block.ln_1, eps)),
+            (block.ln_2, _norm(block.ln_2, eps)),
+            (block.attn, _attention(block.attn, config, layer, attend)),
+            (block.mlp, _feed_forward(block.mlp, config)),
+        ]
+    return exchanged(*pairs)
 
 
 def causal(model: Any) -> Attend:

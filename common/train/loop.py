@@ -6,7 +6,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from common.config import GPT2Config
 from common.errors import CourseError
 from common.text.tokenizer import gpt2_tokenizer
 from common.train import checkpoint, runs
+from common.train.compiling import Trial, can_compile
 from common.train.data import Data
 from common.train.distributed import World
-from common.train.fast_loss import agrees, fast_loss
+from common.train.fast_loss import agrees
+from common.train.fused import causal, fused
+from common.train.losses import FastLoss, Loss, PlainLoss
 from common.train.memory import step_in_backward
 from common.train.parts import PRETRAINED, Parts
 from common.train.runs import Record, State
@@ -100,21 +103,46 @@ class Trainer:
         loss_of = self._loss_function()
         rate_of = self._rates()
         self.model.train()
-        begun = time.monotonic() - self.state.seconds
-        with self._stop_on_interrupt():
-            while self.state.step < self.total_steps and not self.world.any(self.stopped):
-                rate = rate_of(self.state.step + 1)
-                loss = self._update(loss_of, rate)
-                self.state.step += 1
-                self.state.seconds = time.monotonic() - begun
-                if self.world.leads:
-                    self.listener.step(self.state.step, loss, rate)
-                last = self.state.step == self.total_steps
-                if self.state.step % self.settings.eval_every == 0 or last:
-                    self._look()
+        fast = (
+            fused(self.model, causal(self.model))
+            if self.settings.fast
+            else contextlib.nullcontext()
+        )
+        with self._stop_on_interrupt(), fast:
+            self._steps(loss_of, rate_of)
             if self.state.step < self.total_steps:
                 self._save(best=False)
         return self.history
+
+    def _steps(
+        self, loss_of: Callable[[Tensor, Tensor], Tensor], rate_of: Callable[[int], float]
+    ) -> None:
+        begun = time.monotonic() - self.state.seconds
+        # With several processes all would have to decide alike.
+        undecided = self.settings.fast and not self.settings.compile and self.world.ranks == 1
+        trial = Trial() if undecided and can_compile(self.device.type) else None
+        while self.state.step < self.total_steps and not self.world.any(self.stopped):
+            rate = rate_of(self.state.step + 1)
+            before = time.monotonic()
+            loss = self._update(loss_of, rate)
+            self.state.step += 1
+            if trial:
+                self._decide(trial, time.monotonic() - before)
+            self.state.seconds = time.monotonic() - begun
+            if self.world.leads:
+                self.listener.step(self.state.step, loss, rate)
+            last = self.state.step == self.total_steps
+            if self.state.step % self.settings.eval_every == 0 or last:
+                self._look()
+
+    def _decide(self, trial: Trial, seconds: float) -> None:
+        """Compile the layers, or stop doing so, as the time of the steps says."""
+        wanted, note = trial.after(seconds, self.total_steps - self.state.step)
+        if note:
+            self.listener.note(note)
+        if wanted != self.settings.compile:
+            self.loss.compile_layers(wanted)
+            self.settings = self.state.settings = replace(self.settings, compile=wanted)
 
     def _update(self, loss_of: Callable[[Tensor, Tensor], Tensor], rate: float) -> float:
         for group in self.optimizer.param_groups:
@@ -145,7 +173,6 @@ class Trainer:
 
     def _loss_function(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The loss of one batch: by the model's own forward, or by the fast path on its parameters."""
-        model: nn.Module
         if self.settings.fast:
             inputs, targets = self._to_device(self.data.batch(0))
             try:
@@ -155,12 +182,11 @@ class Trainer:
                     f"--fast does not fit this model ({error}); leave it out"
                 ) from None
             self.listener.note(f"fast path: its loss and the model's own differ by {off:.1g}")
-            model = _FastLoss(self.model)
+            self.loss: Loss = FastLoss(self.model)
         else:
-            model = _PlainLoss(self.model, self.parts(12, "language_model_loss"))
-        if self.settings.compile and not self.settings.fast:
-            model.compile()
-        self.shared: Any = self.world.share(model)
+            self.loss = PlainLoss(self.model, self.parts(12, "language_model_loss"))
+        self.loss.compile_layers(self.settings.compile)
+        self.shared: Any = self.world.share(self.loss)
         precise = self.device.type == "cpu" or self.device.type == "mps"
 
         def loss_of(inputs: Tensor, targets: Tensor) -> Tensor:
@@ -243,28 +269,6 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-class _PlainLoss(nn.Module):
-    """Ids and targets to the loss, through the model's own forward."""
-
-    def __init__(self, model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.model, self.loss = model, loss
-
-    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        return self.loss(self.model(inputs), targets)
-
-
-class _FastLoss(nn.Module):
-    """The same, through the fused path."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        return fast_loss(self.model, inputs, targets)
-
-
 def build(settings: Settings, config: GPT2Config, parts: Parts) -> nn.Module:
     """A new model as the settings want it."""
     model: Any = parts(10, "GPT2Model")(_own_config(config, parts))
@@ -279,8 +283,6 @@ def build(settings: Settings, config: GPT2Config, parts: Parts) -> nn.Module:
 
 def _own_config(config: GPT2Config, parts: Parts) -> Any:
     """The same fields in the class of problem 09, which is the learner's own with --mine."""
-    from dataclasses import asdict
-
     return parts(9, "GPT2Config")(**asdict(config))
 
 

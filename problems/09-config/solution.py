@@ -18,8 +18,8 @@ class GPT2Config:
     Source: "Language Models are Unsupervised Multitask Learners", section 2.3 and table 2.
     """
 
-    # TODO(09): about 35 lines. Replace this constructor by the eleven fields of a frozen dataclass, with
-    # their defaults, and a __post_init__ that fills in n_inner and refuses what makes no model
+    # TODO(09): about 35 lines. Replace this constructor by the eleven fields of a frozen dataclass, with their
+    # defaults, and a __post_init__ that fills in n_inner and refuses what makes no model
 
     def __init__(self, **fields: int | float | None) -> None:
         raise NotImplementedError("problem 09: GPT2Config.__init__")

@@ -180,6 +180,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         problem = catalogue.holding(item.path)
         if problem and isinstance(item, pytest.Function) and "solution" in item.fixturenames:
             session.names.setdefault(problem.name, []).append(item.name)
+            assert item.parent
             items[number] = CheckItem.from_parent(
                 item.parent, name=item.name, problem=problem, function=item
             )

@@ -1,31 +1,25 @@
-"""How sharp are the checks? Change each reference in small ways and count what goes unnoticed.
+"""How sharp are the checks? Change a reference in small ways and see what goes unnoticed.
 
-    python tests/mutants.py [NN ...]
-
-A survivor is either killed by a new check or listed in equivalent_mutants.toml with the reason why no
-check could tell it from the reference. Exit code 1 if one is neither.
+A survivor is either killed by a new check or listed in tests/equivalent_mutants.toml with the reason why no
+check could tell it from the reference.
 """
 
 from __future__ import annotations
 
+import _thread
 import ast
 import copy
-import signal
-import sys
+import threading
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
-import torch
-
-from common import internals
-from common.course.catalogue import Problem, find, problems
+from common.course.catalogue import Problem
 from common.judging import loading
 from common.judging.collecting import checks_of
 from common.judging.records import Status
 
-SECONDS = 10  # a mutant that takes longer loops without end, which a learner would notice
-EXPLAINED = Path(__file__).with_name("equivalent_mutants.toml")
+SECONDS = 10  # a mutant that takes longer loops without end
 
 _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
@@ -165,64 +159,57 @@ def _changed_line(before: str, after: str) -> str:
     return "(shorter)"
 
 
-class _TooLong(Exception):
-    pass
+@dataclass(frozen=True)
+class Score:
+    """What came of all mutants of a problem."""
+
+    problem: Problem
+    total: int
+    survivors: tuple[str, ...]
+    explained: dict[str, str]  # why no check can tell it, by mutant
+
+    @property
+    def unexplained(self) -> list[str]:
+        return [label for label in self.survivors if label not in self.explained]
+
+    @property
+    def outdated(self) -> list[str]:
+        """Explained, but no such mutant survives."""
+        return [label for label in self.explained if label not in self.survivors]
+
+    @property
+    def line(self) -> str:
+        equivalent = len(self.survivors) - len(self.unexplained)
+        killed = self.total - len(self.survivors)
+        return (
+            f"{self.problem.name:<34} {self.total:>4} mutants, {killed:>4} killed, "
+            f"{equivalent:>3} equivalent, {len(self.unexplained):>3} survive"
+        )
+
+
+def score(problem: Problem) -> Score:
+    """Run all mutants of a problem's reference through its checks."""
+    found = [*mutants(problem.reference_text)]
+    alive = [label for label, source in found if survives(problem, source)]
+    return Score(problem, len(found), tuple(alive), _explained(problem))
+
+
+def _explained(problem: Problem) -> dict[str, str]:
+    file = problem.root / "tests" / "equivalent_mutants.toml"
+    if not file.is_file():
+        return {}
+    entries = tomllib.loads(file.read_text(encoding="utf-8")).get(problem.name, [])
+    return {entry["mutant"]: entry["because"] for entry in entries}
 
 
 def survives(problem: Problem, source: str) -> bool:
-    """Whether every check passes on this source."""
-
-    def stop(*_: object) -> None:
-        raise _TooLong
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    """Whether every check passes on this source. One that runs without end does not: a learner would notice."""
+    alarm = threading.Timer(SECONDS, _thread.interrupt_main)
+    alarm.start()
     try:
         module = loading.execute(source, problem.reference)
         return all(check.run(module).status == Status.PASSED for check in checks_of(problem))
-    except (_TooLong, loading.LoadFailure, NotImplementedError):
+    except (KeyboardInterrupt, loading.LoadFailure, NotImplementedError):
         return False
     finally:
-        signal.alarm(0)
-
-
-def main(names: list[str]) -> int:
-    internals.put_off_the_compiler()
-    torch.set_num_threads(1)
-    explained = tomllib.loads(EXPLAINED.read_text(encoding="utf-8")) if EXPLAINED.is_file() else {}
-    total = killed = equivalent = 0
-    unexplained = []
-    for problem in [find(n) for n in names] if names else problems():
-        reasons = {entry["mutant"]: entry["because"] for entry in explained.get(problem.name, [])}
-        alive, count = [], 0
-        for label, source in mutants(problem.reference_text):
-            count += 1
-            if survives(problem, source):
-                alive.append(label)
-        known = [label for label in alive if label in reasons]
-        new = [label for label in alive if label not in reasons]
-        print(
-            f"{problem.name:<34} {count:>4} mutants, {count - len(alive):>4} killed, "
-            f"{len(known):>3} equivalent, {len(new):>3} survive",
-            flush=True,
-        )
-        for label in new:
-            print(f"    {label}")
-        total, killed, equivalent = (
-            total + count,
-            killed + count - len(alive),
-            equivalent + len(known),
-        )
-        unexplained += new
-        for label in reasons.keys() - set(alive):
-            print(f"    listed as equivalent, but no such survivor: {label}")
-    share = 100 * killed / max(total - equivalent, 1)
-    print(
-        f"\nscore: {killed} of {total - equivalent} mutants killed ({share:.1f} %), "
-        f"{equivalent} equivalent, {len(unexplained)} survive"
-    )
-    return 1 if unexplained else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+        alarm.cancel()

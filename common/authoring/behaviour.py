@@ -1,0 +1,143 @@
+"""What runs show of a problem: its reference, skeleton, right answers and known mistakes, each a list of complaints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.course import mistakes
+from common.course.catalogue import Problem
+from common.course.mistakes import Mistake
+from common.judging import loading
+from common.judging.collecting import checks_of
+from common.judging.diagnosis import diagnose, module_with, trouble_with
+from common.judging.records import Certainty, Status
+from common.judging.runner import outcomes_of
+
+FEWEST_MISTAKES, FEWEST_RIGHT = 8, 3
+
+
+def right_answers(problem: Problem) -> list[Path]:
+    """Differently written right answers, which have to pass."""
+    return sorted((problem.root / "tests" / "right" / problem.name).glob("*.py"))
+
+
+def failing(problem: Problem, file: Path) -> list[str]:
+    """The checks that a file does not pass, with what they say."""
+    try:
+        module = loading.load(file)
+    except (loading.LoadFailure, NotImplementedError) as error:
+        return [str(error)]
+    wrong = [o for o in outcomes_of(problem, module) if o.status != Status.PASSED]
+    return [f"{o.name}: {' '.join(o.facts)}" for o in wrong]
+
+
+def skeleton_trouble(problem: Problem) -> list[str]:
+    """A skeleton is unfinished, never broken, and passes less than half of the checks."""
+    outcomes = outcomes_of(problem, loading.execute(problem.skeleton, problem.solution))
+    said = [
+        f"on the skeleton {o.name} raises: {o.facts[0]}"
+        for o in outcomes
+        if o.status == Status.ERROR
+    ]
+    if not any(o.status == Status.TODO for o in outcomes):
+        said.append("no check meets a part that is not written yet")
+    passed = sum(o.status == Status.PASSED for o in outcomes)
+    if passed >= len(outcomes) / 2:
+        said.append(f"the skeleton passes {passed} of {len(outcomes)} checks")
+    return said
+
+
+def names_not_in_the_readme(problem: Problem) -> list[str]:
+    """The names of a solution that checks use and the README does not mention."""
+    module = loading.load(problem.reference)
+    used = {part for check in checks_of(problem) for part in check.run(module).parts}
+    text = problem.readme.text
+    return sorted(name for name in used if not re.search(rf"\b{name}\b", text))
+
+
+def family(problem: Problem, mistake: Mistake) -> set[str]:
+    """The names of the entries that by their own word behave like this one."""
+    known = mistakes.known(problem)
+    root = mistake.same_as or mistake.name
+    return {m.name for m in known if root in (m.name, m.same_as)}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A known mistake after its run.
+
+    Args:
+        trouble: what is wrong with the entry; empty when all is well.
+        named: the report names it as a cause; else its check's own sentence stands.
+        moved: its lines were found only by likeness.
+    """
+
+    mistake: Mistake
+    trouble: str = ""
+    named: bool = False
+    moved: bool = False
+
+
+def judged(problem: Problem, mistake: Mistake) -> Judged:
+    """Whether a known mistake is caught, and taken for nothing else."""
+    if why := trouble_with(problem, mistake):
+        return Judged(mistake, why)
+    moved = mistake.is_moved(problem.reference_text)
+    module = module_with(problem, problem.reference_text, (mistake,))
+    assert module
+    checks, outcomes = checks_of(problem), outcomes_of(problem, module)
+    wrong = [o for o in outcomes if o.status.is_wrong]
+    if not wrong:
+        return Judged(mistake, "no check fails", moved=moved)
+    found = diagnose(problem, checks, outcomes, budget=600)
+    if found is None:
+        bare = not any(o.because or o.error for o in wrong[:1])
+        return Judged(
+            mistake, "its report has neither cause nor advice" if bare else "", moved=moved
+        )
+    sure = found.certainty in (Certainty.CAUSE, Certainty.EITHER)
+    if (
+        not sure
+        or mistake.name not in found.names
+        or not set(found.names) <= family(problem, mistake)
+    ):
+        return Judged(mistake, f"it is taken for {', '.join(found.names)}", moved=moved)
+    return Judged(mistake, named=True, moved=moved)
+
+
+def list_trouble(problem: Problem) -> list[str]:
+    """What is wrong with the list of mistakes as a list."""
+    known = mistakes.known(problem)
+    names = [m.name for m in known]
+    said = [
+        f"the name '{n}' is there twice" for n in sorted({n for n in names if names.count(n) > 1})
+    ]
+    said += [f"'{m.name}' is the same as '{m.same_as}', which is not there" for m in known
+             if m.same_as and m.same_as not in names]  # fmt: skip
+    said += [f"the sentence of '{m.name}' has {len(m.says)} characters, not 45 to 330" for m in known
+             if not 45 <= len(m.says) <= 330]  # fmt: skip
+    if len(known) < FEWEST_MISTAKES:
+        said.append(f"there are {len(known)} known mistakes, not at least {FEWEST_MISTAKES}")
+    return said
+
+
+def all_complaints(problem: Problem) -> Iterator[str]:
+    """Everything that runs show, as it comes."""
+    yield from (f"the reference fails {text}" for text in failing(problem, problem.reference))
+    yield from skeleton_trouble(problem)
+    yield from (f"the README does not name {name}" for name in names_not_in_the_readme(problem))
+    right = right_answers(problem)
+    if len(right) < FEWEST_RIGHT:
+        yield f"there are {len(right)} right answers in tests/right/{problem.name}, not at least {FEWEST_RIGHT}"
+    for file in right:
+        yield from (f"right answer {file.stem} fails {text}" for text in failing(problem, file))
+    yield from list_trouble(problem)
+    for mistake in mistakes.known(problem):
+        found = judged(problem, mistake)
+        if found.trouble:
+            yield f"mistake '{mistake.name}': {found.trouble}"
+        elif found.moved:
+            yield f"mistake '{mistake.name}': bring its lines with - up to date"

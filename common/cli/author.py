@@ -1,0 +1,117 @@
+"""gpt2 author: make a problem's folders, make its skeleton, see what it lacks."""
+
+from __future__ import annotations
+
+import argparse
+
+from common.course.catalogue import Problem, find, problems, shown
+from common.errors import UsageError
+from common.files import write_atomically
+from common.shell import gpt2
+
+STEPS = {
+    "new": "make the folders of a problem: gpt2 author new 19-slug",
+    "check": "say in one report what a problem lacks or gets wrong",
+    "skeleton": "write problems/NN/solution.py anew from the reference (default: all)",
+    "mutants": "change the reference in small ways and count what goes unnoticed",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(f"  {name:<9} {what}" for name, what in STEPS.items())
+    parser.add_argument("step", choices=STEPS, help="see below")
+    parser.add_argument(
+        "names", nargs="*", metavar="problem", help="number or name; for new: 19-slug"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="check: leave the mutants out, which take minutes"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one step."""
+    if args.step == "new":
+        return _new(args.names)
+    chosen = [find(name) for name in args.names]
+    if args.step == "skeleton":
+        return _skeletons(chosen or [*problems()])
+    if not chosen:
+        if args.step == "check":
+            raise UsageError("name a problem: gpt2 author check 19")
+        chosen = [*problems()]
+    import torch
+
+    from common import internals
+
+    internals.put_off_the_compiler()
+    torch.set_num_threads(1)
+    step = _mutants if args.step == "mutants" else lambda p: _check(p, quick=args.quick)
+    return max([step(problem) for problem in chosen])
+
+
+def _new(names: list[str]) -> int:
+    from common.authoring.new import create
+
+    if len(names) != 1:
+        raise UsageError("give one name: gpt2 author new 19-slug")
+    problem = create(names[0])
+    files = (problem.readme_file, *problem.tests, problem.reference, problem.mistakes)
+    print("\n".join(f"  {shown(path)}" for path in files))
+    print(f"Write them; {gpt2(f'author check {problem.key}')} says what is missing.")
+    return 0
+
+
+def _skeletons(chosen: list[Problem]) -> int:
+    from common.learner import progress
+
+    for problem in chosen:
+        if problem.solution.is_file() and not progress.untouched(problem):
+            begun = problem.solution.read_text(encoding="utf-8", errors="replace")
+            if "NotImplementedError" not in begun or begun == problem.skeleton:
+                print(f"{shown(problem.solution)} is somebody's work: left alone")
+                continue
+        write_atomically(problem.solution, problem.skeleton)
+        print(shown(problem.solution))
+    return 0
+
+
+def _check(problem: Problem, *, quick: bool) -> int:
+    from common.authoring import behaviour, mutants, rules
+    from common.course import mistakes
+
+    print(f"{problem.label} · {shown(problem.folder)}", flush=True)
+    said = rules.complaints(problem)
+    if problem.solution.read_text(encoding="utf-8") != problem.skeleton:
+        said.append(f"solution.py is not the skeleton: {gpt2(f'author skeleton {problem.key}')}")
+    count = len(said)
+    for line in said:
+        print(f"  - {line}")
+    for line in behaviour.all_complaints(problem):
+        count += 1
+        print(f"  - {line}", flush=True)
+    if not quick:
+        found = mutants.score(problem)
+        for label in found.unexplained:
+            print(f"  - no check notices: {label}")
+        for label in found.outdated:
+            print(f"  - listed as equivalent, but no such survivor: {label}")
+        count += len(found.unexplained) + len(found.outdated)
+        print(f"  {found.line}")
+    known, right = len(mistakes.known(problem)), len(behaviour.right_answers(problem))
+    print(
+        f"  {known} known mistakes, {right} right answers; {count or 'no'} complaint{'s' * (count != 1)}"
+    )
+    return 1 if count else 0
+
+
+def _mutants(problem: Problem) -> int:
+    from common.authoring import mutants
+
+    found = mutants.score(problem)
+    print(found.line, flush=True)
+    for label in found.unexplained:
+        print(f"    {label}")
+    for label in found.outdated:
+        print(f"    listed as equivalent, but no such survivor: {label}")
+    return 1 if found.unexplained else 0
