@@ -1,260 +1,105 @@
-"""`gpt2 grade`: how fast it is, and whether a class of 300 gets exactly the marks it should.
+"""How fast is a class graded, how soon does the first result come, how much memory does it take?
 
-    python benchmarks/grading.py [--problems 01,05,08] [--copies 50]     against pytest processes
-    python benchmarks/grading.py --class 300 [--kill]                    marks against common.verdict.judge
+    python benchmarks/grading.py [--students 300] [--workers 2] [--problems 01-12]
 
-The first grades correct copies and compares with one pytest process a student and problem, a few of which
-are timed in the same run, as many at a time. The second makes submissions from references, right answers,
-known mistakes and hostile files, works out their marks apart from the grader, and compares; with --kill the
-run is ended with SIGKILL half-way and started again.
+The class is drawn: of each problem a third of the answers are references, a third right ones of other shapes,
+a sixth known mistakes, a sixth untouched skeletons. Prints students a minute, on the clock and by each core, the
+seconds until the first student was done, and the largest memory of all processes together.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.catalogue import ROOT, Problem, problems
-
-from common import mistakes
 from common.cli.grade import chosen
-from common.grading.marks import earned, read_weights, rounded
+from common.course.catalogue import ROOT, Problem
+from common.course.mistakes import known
 
-HOSTILE = ROOT / "tests" / "hostile"
-KEPT_OUT = {
-    "honest",
-    "at most base",
-    "base",
-}  # of the hostile files, those whose marks are not plain
+RIGHT = ROOT / "tests" / "right"
 
 
-def command(submissions: Path, out: Path, keys: str, *more: str) -> list[str]:
-    """The command under test."""
-    start = [sys.executable, "-m", "common.cli", "grade", str(submissions), "--problems", keys]
-    return [*start, "--out", str(out), *more]
+def answers(problem: Problem) -> dict[str, list[str]]:
+    """The texts that a student may hand in, by kind."""
+    text = problem.reference_text
+    return {
+        "reference": [text],
+        "right": [f.read_text(encoding="utf-8") for f in sorted((RIGHT / problem.name).glob("*.py"))] or [text],
+        "mistake": [m.apply(text) for m in known(problem)] or [text],
+        "skeleton": [problem.skeleton],
+    }
 
 
-def throughput(chosen_problems: list[Problem], copies: int) -> None:
-    """Correct copies through `gpt2 grade`, and single ones through pytest."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for number in range(copies):
-            for problem in chosen_problems:
-                own = folder / "class" / f"student-{number:02d}" / problem.name
-                own.mkdir(parents=True)
-                (own / "solution.py").write_text(problem.reference.read_text())
-        keys = ",".join(p.key for p in chosen_problems)
-        start = time.monotonic()
-        run = command(folder / "class", folder / "out", keys)
-        subprocess.run(
-            run, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        ours = time.monotonic() - start
-        report = json.loads((folder / "out" / "report.json").read_text())
-        assert all(s["points"] == report["of"] for s in report["students"])
-
-        def one(problem: Problem) -> None:
-            own = folder / "class" / "student-00" / problem.name / "solution.py"
-            tested = [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                str(problem.folder),
-                "--solution",
-                str(own),
-            ]
-            subprocess.run(tested, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-
-        lanes = os.cpu_count() or 1
-        batch = [*chosen_problems] * 2
-        start = time.monotonic()
-        with ThreadPoolExecutor(lanes) as pool:
-            [*pool.map(one, batch)]
-        each = (time.monotonic() - start) / len(batch)
-    jobs = copies * len(chosen_problems)
-    print(f"{copies} copies of {keys}, {lanes} at a time")
-    print(
-        f"gpt2 grade          {ours:6.1f} s, start included; {60 * copies / ours:.0f} submissions a minute"
-    )
-    print(
-        f"pytest, a process each {each:6.2f} s a problem; {60 / each / len(chosen_problems):.0f} submissions a minute"
-    )
-    print(f"ratio {each * jobs / ours:.1f}")
-
-
-_JUDGE = """
-import json, sys, tempfile
-from pathlib import Path
-from common.catalogue import find
-from common.collecting import checks_of
-from common.loading import load
-from common.verdict import judge
-jobs = json.load(open(sys.argv[1]))
-out = {"passed": [], "names": {}, "free": {}}
-file = Path(tempfile.mkdtemp()) / "solution.py"
-for name, source in jobs:
-    file.write_text(source)
-    problem = find(name)
-    out["passed"].append([o.name for o in judge(problem, file).outcomes if o.status == "passed"])
-    if name not in out["names"]:
-        out["names"][name] = [c.name for c in checks_of(problem)]
-        skeleton = judge(problem, problem.skeleton).outcomes
-        out["free"][name] = [o.name for o in skeleton if o.status == "passed"]
-json.dump(out, open(sys.argv[2], "w"))
-"""
-
-
-def make_class(folder: Path, size: int, chosen_problems: list[Problem]) -> dict[str, float]:
-    """Write the submissions; their points, worked out without the grader."""
-    rng = random.Random(0)
-    kinds: dict[str, list[str]] = {}
-    for problem in chosen_problems:
-        reference = problem.reference.read_text()
-        wrong = [m.apply(reference) for m in mistakes.known(problem)]
-        right = [
-            p.read_text() for p in sorted((ROOT / "tests" / "right" / problem.name).glob("*.py"))
-        ]
-        kinds[problem.name] = [reference, *wrong, *right, problem.skeleton.read_text()]
-    queues = {name: [*sources] for name, sources in kinds.items()}
-    hostile = [
-        p for p in sorted(HOSTILE.glob("*.txt")) if p.read_text()[8:].split("\n")[0] not in KEPT_OUT
-    ]
-    plan: dict[str, dict[str, tuple[str, bool | None]]] = {}
-    for number in range(size):
-        student = f"student {number:03d}"
-        plan[student] = {}
-        for problem in chosen_problems:
-            if rng.random() < 0.3:
-                continue
-            queue = queues[problem.name]
-            source = queue.pop() if queue else rng.choice(kinds[problem.name])
-            plan[student][problem.name] = (source, None)
-        if number % 6 == 5 and hostile and any(p.key == "05" for p in chosen_problems):
-            text = hostile.pop().read_text()
-            if "# problem: 09" not in text:
-                everything = "# gets: all" in text
-                reference = next(p for p in chosen_problems if p.key == "05").reference.read_text()
-                text = (
-                    text.replace("#: right", reference)
-                    .replace("#: wrong", "")
-                    .replace("@ROOT@", str(ROOT))
-                )
-                plan[student]["05-causal-masking"] = (
-                    text.replace("@SUBMISSIONS@", str(folder)),
-                    everything,
-                )
-    sources = sorted(
-        {(n, s) for own in plan.values() for n, (s, known) in own.items() if known is None}
-    )
-    asked, told = folder.parent / "asked.json", folder.parent / "told.json"
-    asked.write_text(json.dumps(sources))
-    subprocess.run(
-        [sys.executable, "-c", _JUDGE, str(asked), str(told)],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    answer = json.loads(told.read_text())
-    passed = dict(zip(sources, answer["passed"], strict=True))
-    weights, expected = read_weights(), {}
-    by_name = {p.name: p for p in problems()}
-    for student, own in plan.items():
-        total = 0.0
-        for name, (source, known) in own.items():
-            place = folder / student / name
+def make_class(folder: Path, students: int, problems: list[Problem]) -> None:
+    """A folder for each student."""
+    draw, kinds = random.Random(1), ["reference"] * 2 + ["right"] * 2 + ["mistake", "skeleton"]
+    choices = {p.name: answers(p) for p in problems}
+    for number in range(students):
+        for problem in problems:
+            place = folder / f"student{number:03}" / problem.name
             place.mkdir(parents=True)
-            (place / "solution.py").write_text(source)
-            shares = weights.shares(by_name[name], answer["names"].get(name, ["x"]))
-            points = weights.points(by_name[name])
-            part = (
-                int(known)
-                if known is not None
-                else earned(shares, passed[name, source], answer["free"][name])
-            )
-            total += rounded(points * part) if known is not None else float(points * part)
-        (folder / student).mkdir(exist_ok=True)
-        expected[student] = total
-    missing = {n: len(q) for n, q in queues.items() if q}
-    print(
-        f"{len(sources)} different files, {sum(map(len, plan.values()))} handed in; not used: {missing or 'none'}"
-    )
-    return expected
+            text = draw.choice(choices[problem.name][draw.choice(kinds)])
+            place.joinpath("solution.py").write_text(text, encoding="utf-8")
 
 
-def whole_class(chosen_problems: list[Problem], size: int, kill: bool) -> bool:
-    """Grade a made class and compare every student's points."""
-    with tempfile.TemporaryDirectory() as name:
-        folder, out = Path(name) / "class", Path(name) / "out"
-        folder.mkdir()
-        expected = make_class(folder, size, chosen_problems)
-        keys = ",".join(p.key for p in chosen_problems)
-        run = command(folder, out, keys, "--seconds", "5")
-        start, journal = time.monotonic(), out / ".work" / "journal.jsonl"
-        process = subprocess.Popen(
-            run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        while kill and process.poll() is None:
-            time.sleep(0.2)
-            lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
-            if lines >= size * len(chosen_problems) // 2:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                print(f"killed after {lines} results")
-                process = subprocess.Popen(
-                    run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
-                break
-        code = process.wait()
-        took = time.monotonic() - start
-        report = json.loads((out / "report.json").read_text())
-        lines = [
-            json.loads(line) for line in journal.read_bytes().splitlines() if line.endswith(b"}")
-        ]
-        pairs = {(r["student"], r["problem"]) for r in lines}
-        got = {s["name"]: s["points"] for s in report["students"]}
-        # Points are rounded by problem in `got` for hostile files, in the sum otherwise: half a cent.
-        off = {
-            s: (got.get(s), round(e, 4))
-            for s, e in expected.items()
-            if abs(got.get(s, -1) - e) > 0.00501
-        }
-        flags = sum(bool(s["flags"]) for s in report["students"])
-        print(
-            f"exit {code}; {took:.0f} s, {60 * size / took:.0f} submissions a minute; {flags} students to look at"
-        )
-        few = dict([*off.items()][:9])
-        print(
-            f"{len(lines)} journal lines, {len(pairs)} results; points differ for {len(off)}: {few}"
-        )
-        for student in off:
-            print(student, next(s["flags"] for s in report["students"] if s["name"] == student))
-    return not off
+def memory(process: int) -> int:
+    """Bytes of memory of a process and all its descendants; what they share counts once."""
+    total, left = 0, [process]
+    while left:
+        pid = left.pop()
+        try:
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) << 10
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                left += map(int, task.joinpath("children").read_text().split())
+        except (OSError, ValueError):
+            continue  # it has ended
+    return total
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--problems")
-    parser.add_argument("--copies", type=int, default=50)
-    parser.add_argument("--class", dest="size", type=int)
-    parser.add_argument("--kill", action="store_true")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--students", type=int, default=300)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--problems", default="01-12")
+    parser.add_argument("--unsafe-no-sandbox", action="store_true")
     args = parser.parse_args()
-    if args.size:
-        return not whole_class(chosen(args.problems or "01-12"), args.size, args.kill)
-    throughput(chosen(args.problems or "01,05,08"), args.copies)
-    return 0
+    with tempfile.TemporaryDirectory() as above:
+        folder, out = Path(above, "class"), Path(above, "out")
+        make_class(folder, args.students, chosen(args.problems))
+        command = [sys.executable, "-m", "common.cli", "grade", str(folder), "--out", str(out),
+                   "--problems", args.problems, "--workers", str(args.workers)]  # fmt: skip
+        command += ["--unsafe-no-sandbox"] * args.unsafe_no_sandbox
+        began = time.monotonic()
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        peak = [0]
+
+        def look() -> None:
+            while process.poll() is None:
+                peak[0] = max(peak[0], memory(process.pid))
+                time.sleep(5)
+
+        threading.Thread(target=look, daemon=True).start()
+        journal, first = out / ".work" / "journal.jsonl", 0.0
+        rehearsals = 2 * len(chosen(args.problems))
+        while process.poll() is None:
+            if not first and journal.is_file() and len(journal.read_text().splitlines()) > rehearsals:
+                first = time.monotonic() - began
+            time.sleep(0.1)
+        seconds = time.monotonic() - began
+    rate = 60 * args.students / (seconds - first)
+    print(f"{args.students} students, {args.problems}, {args.workers} at a time: {seconds:.0f} s")
+    print(f"{rate:.1f} students a minute, {60 * rate / args.workers:.0f} an hour and worker")
+    print(f"first student after {first:.1f} s; at most {peak[0] / 2**30:.2f} GiB in all processes")
+    if process.returncode:
+        sys.exit(process.stderr.read() if process.stderr else 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

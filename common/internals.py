@@ -49,3 +49,17 @@ def put_off_the_compiler() -> None:
         stand_in = _StandIn(_COMPILER)
         sys.modules[_COMPILER] = stand_in
         setattr(torch, "_dynamo", stand_in)  # noqa: B010 (a type checker knows the real one)
+
+
+def function_modes() -> list[Any]:
+    """The TorchFunctionModes that are switched on, the outermost first."""
+    from torch import overrides
+
+    return [*overrides._get_current_function_mode_stack()]
+
+
+def optimizer_hooks() -> list[Any]:
+    """The hooks that were registered for the steps of all of torch's optimizers."""
+    from torch.optim import optimizer
+
+    return [*optimizer._global_optimizer_post_hooks.values()]

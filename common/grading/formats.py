@@ -13,21 +13,21 @@ Report = dict[str, Any]
 
 
 def cell(value: object) -> str:
-    """A value that no spreadsheet takes for a formula."""
-    text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "|", "%") else text
+    """A value that no spreadsheet takes for a formula, whether it splits at commas, semicolons or tabs."""
+    text = str(value).replace(";", ":").replace("\t", " ")
+    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@", "\r", "\n", "|", "%") else text
 
 
 def grades_csv(report: Report) -> str:
     """A row a student: points by problem, the sum, and what to look at."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["student", *(p["key"] for p in report["problems"]), "points", "of", "look at"])
+    writer.writerow(["student", *(p["key"] for p in report["problems"]), "points", "of", "late", "look at"])
     for student in report["students"]:
         points = [f"{student['problems'][p['key']]['points']:.2f}" for p in report["problems"]]
         sums = [f"{student['points']:.2f}", f"{report['of']:.2f}"]
-        look = cell("; ".join([*student["flags"], *student["notes"]]))
-        writer.writerow([cell(student["name"]), *points, *sums, look])
+        look = cell(" / ".join([*student["flags"], *student["notes"]]))
+        writer.writerow([cell(student["name"]), *points, *sums, cell(student["late"]), look])
     return out.getvalue()
 
 
@@ -64,11 +64,16 @@ def feedback_md(report: Report, student: dict[str, Any]) -> str:
 
 def feedback_of(own: dict[str, Any]) -> list[str]:
     """One problem's feedback; what a student's code said is indented, so that nothing in it is markup."""
-    if own["state"] == "missing":
-        return ["Not handed in."]
-    lines = [f"{own['passed']} of {own['checks']} checks pass."]
-    if own["not_run"] and own["state"] == "graded":
-        lines[0] += f" {own['not_run']} did not run."
+    if own["state"] != "graded":
+        return [_plain(own["lines"][0][:1].upper() + own["lines"][0][1:] + ".")]
+    lines = []
+    for each in own["requirements"]:
+        said = f"- {each['points']:.2f} of {each['of']:.2f}: {_plain(each['title'])}"
+        if each["waits"]:
+            said += f" (counts once this is earned: {_plain('; '.join(each['waits']))})"
+        elif each["missed"]:
+            said += f" (fails: {_plain('; '.join(each['missed'][:3]))}{' ...' * (len(each['missed']) > 3)})"
+        lines.append(said)
     lines += ["", *(f"    {text}" for text in own["lines"])]
     for flag in own["flags"]:
         lines += ["", f"Note: {_plain(flag)}."]

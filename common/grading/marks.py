@@ -1,92 +1,139 @@
-"""From outcomes to points: pure, exact, and the same on every machine."""
+"""From passed checks to points: pure, exact, the same on every machine. requirements.toml says what earns what."""
 
 from __future__ import annotations
 
 import tomllib
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from common.catalogue import Problem, find
-
+from common.course.catalogue import Problem, find
 from common.errors import UsageError
 
-DEFAULT = Path(__file__).with_name("weights.toml")
+DEFAULT = Path(__file__).with_name("requirements.toml")
+REST = "rest"  # the requirement that takes every test that no other one names
+_KEYS = {"title", "points", "tests", "needs", "partly"}
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Points by problem, and weights by check."""
+class Requirement:
+    """Something that a problem's README promises.
 
-    problems: Mapping[str, Fraction]  # by the problem's name; "default"
-    checks: Mapping[str, Mapping[str, Fraction]]  # by the problem's name and the test's
+    Args:
+        tests: patterns for the names of the test functions that look at it; none takes what is left.
+        needs: names of requirements that have to be earned in full before this one counts.
+        partly: each of its test functions earns its share; else all have to pass.
+    """
+
+    name: str
+    title: str
+    points: Fraction
+    tests: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    partly: bool = False
+
+
+@dataclass(frozen=True)
+class Earned:
+    """What a submission got for a requirement.
+
+    Args:
+        missed: test functions that do not pass.
+        waits: names of requirements that it needs and that were not earned.
+    """
+
+    requirement: Requirement
+    points: Fraction
+    missed: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
+
+    @property
+    def full(self) -> bool:
+        return self.points == self.requirement.points
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """The requirements of all problems, by the problem's name."""
+
+    requirements: Mapping[str, tuple[Requirement, ...]]
 
     def points(self, problem: Problem) -> Fraction:
         """What the whole problem is worth."""
-        return self.problems.get(problem.name, self.problems["default"])
+        return sum((r.points for r in self.requirements[problem.name]), Fraction())
 
-    def shares(self, problem: Problem, names: Sequence[str]) -> dict[str, Fraction]:
-        """Each check's share of the problem's points; they add up to 1.
+    def functions(self, problem: Problem, checks: Sequence[str]) -> dict[str, list[str]]:
+        """The test functions of each requirement.
 
         Raises:
-            UsageError: the weights name a test that the problem does not have, or leave none above 0.
+            UsageError: a pattern fits none, or there is none for a requirement.
         """
-        functions = Counter(_function(name) for name in names)
-        given = self.checks.get(problem.name, {})
-        if unknown := sorted(given.keys() - functions.keys()):
-            raise UsageError(
-                f"the weights of {problem.name} name {unknown[0]}, which it does not have"
-            )
-        weight = {f: given.get(f, Fraction(1)) for f in functions}
-        total = sum(weight.values(), Fraction())
-        if not total:
-            raise UsageError(f"the weights leave no check of {problem.name} above 0")
-        return {n: weight[_function(n)] / functions[_function(n)] / total for n in names}
+        left = [*dict.fromkeys(map(function_of, checks))]
+        found: dict[str, list[str]] = {}
+        for each in self.requirements[problem.name]:
+            for pattern in each.tests:
+                if not any(fnmatchcase(name, pattern) for name in map(function_of, checks)):
+                    raise UsageError(f"{problem.key}.{each.name} names {pattern}, which fits no test of {problem.name}")
+            found[each.name] = [n for n in left if any(fnmatchcase(n, p) for p in each.tests)]
+            left = [n for n in left if n not in found[each.name]]
+        if left and REST not in found:
+            raise UsageError(f"no requirement of {problem.name} names {left[0]}, and there is no {problem.key}.{REST}")
+        found[REST] = found.get(REST, []) + left
+        if empty := [r.name for r in self.requirements[problem.name] if not found[r.name]]:
+            raise UsageError(f"{problem.key}.{empty[0]} has no test of {problem.name}")
+        return found
+
+    def earned(
+        self, problem: Problem, checks: Sequence[str], passed: Collection[str], free: Collection[str] = ()
+    ) -> list[Earned]:
+        """What the passed checks earn, requirement by requirement.
+
+        Args:
+            checks: the names of all of the problem's checks, cases and all.
+            free: those that the untouched skeleton passes. Who passes nothing else has done nothing.
+        """
+        passed = set() if set(passed) <= set(free) else set(passed)
+        missed_at_all = {function_of(name) for name in checks if name not in passed}
+        functions = self.functions(problem, checks)
+        done: dict[str, Earned] = {}
+        for each in _in_order(self.requirements[problem.name]):
+            names = functions[each.name]
+            missed = tuple(name for name in names if name in missed_at_all)
+            waits = tuple(name for name in each.needs if not done[name].full)
+            share = Fraction(len(names) - len(missed), len(names))
+            share = share if each.partly or not missed else Fraction()
+            points = Fraction() if waits else share * each.points
+            done[each.name] = Earned(each, points, missed, waits)
+        return [done[each.name] for each in self.requirements[problem.name]]
 
 
-def read_weights(path: Path | None = None) -> Weights:
-    """The default weights, changed by what a file says.
+def read_scheme(path: Path | None = None) -> Scheme:
+    """The requirements, those of a problem replaced by what a file of one's own says of it.
 
     Raises:
-        UsageError: the file is missing, is not TOML, or holds something that is no weight.
+        UsageError: the file is missing, is not TOML, or does not say what it should; with the place.
     """
-    points: dict[str, Fraction] = {}
-    checks: dict[str, dict[str, Fraction]] = {}
-    for each in filter(None, (DEFAULT, path)):
+    found: dict[str, tuple[Requirement, ...]] = {}
+    for file in filter(None, (DEFAULT, path)):
         try:
-            data = tomllib.loads(each.read_text(encoding="utf-8"))
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"{each}: {error.strerror}") from None
+            raise UsageError(f"{file}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{each}: {error}") from None
-        if odd := sorted(data.keys() - {"problems", "checks"}):
-            raise UsageError(f"{each}: there is [problems] and [checks], no {odd[0]}")
-        for key, value in data.get("problems", {}).items():
-            name = key if key == "default" else find(key).name
-            points[name] = _weight(value, f"{each}: problems.{key}")
-        for key, tests in data.get("checks", {}).items():
-            if not isinstance(tests, dict):
-                raise UsageError(f"{each}: checks.{key} should be a table of tests")
-            own = checks.setdefault(find(key).name, {})
-            own |= {t: _weight(w, f"{each}: checks.{key}.{t}") for t, w in tests.items()}
-    return Weights(points, checks)
-
-
-def earned(
-    shares: Mapping[str, Fraction], passed: Collection[str], free: Collection[str]
-) -> Fraction:
-    """The part of a problem's points that the passed checks give.
-
-    Args:
-        free: checks that the untouched skeleton passes. Who passes nothing else has done nothing.
-    """
-    passed = set(passed) & shares.keys()
-    if passed <= set(free):
-        return Fraction()
-    return sum((shares[name] for name in passed), Fraction())
+            raise UsageError(f"{file}: {error}") from None
+        for key, tables in data.items():
+            if not isinstance(tables, dict) or not tables:
+                raise UsageError(f"{file}: [{key}] should hold requirements, as [{key}.name]")
+            made = [_requirement(name, table, f"{file}: {key}.{name}") for name, table in tables.items()]
+            for each in made:
+                if unknown := sorted({*each.needs} - {other.name for other in made}):
+                    raise UsageError(f"{file}: {key}.{each.name} needs {unknown[0]}, which is not there")
+            _in_order(made)
+            found[find(key).name] = tuple(made)
+    return Scheme(found)
 
 
 def rounded(points: Fraction) -> float:
@@ -94,11 +141,39 @@ def rounded(points: Fraction) -> float:
     return int(points * 100 + Fraction(1, 2)) / 100
 
 
-def _function(name: str) -> str:
-    return name.partition("[")[0]
+def function_of(check: str) -> str:
+    """The test function that a check is a case of."""
+    return check.partition("[")[0]
 
 
-def _weight(value: Any, where: str) -> Fraction:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
-        raise UsageError(f"{where} should be a number from 0 on, not {value!r}")
-    return Fraction(str(value))
+def _requirement(name: str, table: Any, where: str) -> Requirement:
+    if not isinstance(table, dict) or (odd := sorted(table.keys() - _KEYS)):
+        raise UsageError(f"{where}: {', '.join(sorted(_KEYS))} are known, no {odd[0] if isinstance(table, dict) else name}")
+    points, tests, needs = table.get("points"), table.get("tests", []), table.get("needs", [])
+    if isinstance(points, bool) or not isinstance(points, int | float) or not 0 <= points < 1e6:
+        raise UsageError(f"{where}.points should be a number from 0 on, not {points!r}")
+    for key, value in (("tests", tests), ("needs", needs)):
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise UsageError(f"{where}.{key} should be a list of names, not {value!r}")
+    if not tests and name != REST:
+        raise UsageError(f"{where} has no tests; only a requirement called {REST} takes what is left")
+    return Requirement(
+        name, str(table.get("title", name)), Fraction(str(points)), tuple(tests), tuple(needs), table.get("partly") is True
+    )
+
+
+def _in_order(requirements: Sequence[Requirement]) -> list[Requirement]:
+    """Each after those that it needs.
+
+    Raises:
+        UsageError: they need each other in a circle.
+    """
+    done: list[Requirement] = []
+    while len(done) < len(requirements):
+        names = {each.name for each in done}
+        ready = [r for r in requirements if r.name not in names and {*r.needs} <= names]
+        if not ready:
+            circle = next(r.name for r in requirements if r.name not in names)
+            raise UsageError(f"the requirement {circle} needs itself in the end")
+        done += ready
+    return done

@@ -99,8 +99,8 @@ def report_html(report: Report) -> str:
         '<ul class="head">', *(f"<li>{escape(line)}</li>" for line in report["head"]), "</ul>",
         '<div class="figures">', *(f"<div><b>{a}</b><span>{escape(b)}</span></div>" for a, b in figures), "</div>",
         "<h2>Distribution</h2>", _distribution(sums, report["of"]),
-        "<h2>Students</h2>", '<input id="find" type="search" placeholder="Find a student" aria-label="Find a student">',
-        _table(report), "<h2>Checks that most students miss</h2>", _missed(report),
+        *_similar(report), "<h2>Students</h2>", '<input id="find" type="search" placeholder="Find a student" aria-label="Find a student">',
+        _table(report), "<h2>What most students miss</h2>", _missed(report),
         "<h2>By student</h2>", *(_student(report, n, s) for n, s in enumerate(students)),
         f"<script>{_SCRIPT}</script>", "</body>", "</html>", "",
     ]  # fmt: skip
@@ -144,8 +144,8 @@ def _table(report: Report) -> str:
         for problem in report["problems"]:
             own = student["problems"][problem["key"]]
             kind = "full" if own["points"] == own["of"] else "part" if own["points"] else "none"
-            kind = "missing" if own["state"] == "missing" else kind
-            shown = "–" if own["state"] == "missing" else f"{own['points']:.2f}"
+            kind = kind if own["state"] == "graded" else "missing"
+            shown = f"{own['points']:.2f}" if own["state"] == "graded" else "–"
             cells.append(f'<td class="{kind}" data-value="{own["points"]}">{shown}</td>')
         cells.append(f'<td data-value="{student["points"]}"><b>{student["points"]:.2f}</b></td>')
         flags = len(student["flags"]) + len(student["notes"])
@@ -156,32 +156,46 @@ def _table(report: Report) -> str:
 
 def _missed(report: Report) -> str:
     if not report["missed"]:
-        return "<p>None: every check that ran was passed.</p>"
-    rows = []
-    for each in report["missed"][:15]:
-        causes = (
-            "; ".join(f"{escape(name)} ({count})" for name, count in each["causes"])
-            or "no known mistake matches"
-        )
-        rows.append(
-            f'<tr><td>{escape(each["problem"])}</td><td class="text">{escape(each["sentence"])}</td>'
-            f'<td>{each["missed"]} of {each["of"]}</td><td class="text">{causes}</td></tr>'
-        )
-    head = '<tr><th>Problem</th><th class="text">Check</th><th>Missed</th><th class="text">Usual causes</th></tr>'
+        return "<p>Nothing: every check that ran was passed.</p>"
+    rows = [
+        f'<tr><td>{escape(each["problem"])}</td><td class="text">{escape(each["cause"])}</td>'
+        f'<td>{each["students"]} of {each["of"]}</td><td class="text">{escape(each["shows"])}</td></tr>'
+        for each in report["missed"]
+    ]
+    head = '<tr><th>Problem</th><th class="text">Cause</th><th>Students</th><th class="text">Shows first in</th></tr>'
     return f'<div class="wide"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _similar(report: Report) -> list[str]:
+    if not report["similar"]:
+        return []
+    items = [
+        f"<li>{escape(each['one'])} and {escape(each['other'])}: {each['share']:.0%} of the shorter one, in "
+        f"{escape(', '.join(each['problems']))}</li>"
+        for each in report["similar"]
+    ]
+    return [
+        "<h2>Look at these two</h2>",
+        "<p>More alike than the problem makes them; reference and skeleton are left out. It proves nothing.</p>",
+        f"<ul>{''.join(items)}</ul>",
+    ]
 
 
 def _student(report: Report, number: int, student: dict[str, Any]) -> str:
     out = [f'<details class="student" id="s{number}"><summary><b>{escape(student["name"])}</b>'
            f'<span>{student["points"]:.2f} of {report["of"]:.2f}</span></summary>']  # fmt: skip
-    out += [f'<p class="flag">{escape(note)}</p>' for note in student["notes"]]
+    said = ([student["late"]] if student["late"] else []) + student["notes"]
+    out += [f'<p class="flag">{escape(note)}</p>' for note in said]
     for problem in report["problems"]:
         own = student["problems"][problem["key"]]
         title = f"{problem['key']} {problem['title']}: {own['points']:.2f} of {own['of']:.2f}"
         out.append(f"<h3>{escape(title)}</h3>")
-        if own["state"] == "missing":
-            out.append("<p>Not handed in.</p>")
-            continue
         out += [f'<p class="flag">{escape(flag)}</p>' for flag in own["flags"]]
+        out += [_requirement(each) for each in own["requirements"] if each["points"] < each["of"]]
         out.append(f"<pre>{escape(chr(10).join(own['lines']))}</pre>")
     return "".join([*out, "</details>"])
+
+
+def _requirement(each: dict[str, Any]) -> str:
+    why = f"counts once this is earned: {'; '.join(each['waits'])}" if each["waits"] else f"fails: {'; '.join(each['missed'])}"
+    return f"<p>{each['points']:.2f} of {each['of']:.2f}: {escape(each['title'])} ({escape(why)})</p>"

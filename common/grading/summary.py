@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+import datetime
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from common.catalogue import Problem
-from common.grading.run import Course, Result
-from common.results import Outcome, Status
+from common.course.catalogue import Problem
+from common.grading.classes import Graded, Grader, Result
+from common.grading.marks import Earned, Scheme, rounded
+from common.grading.similar import Pair
+from common.judging.records import Outcome, Status
 
-from common.grading.marks import Weights, earned, rounded
-from common.grading.submissions import Submission
-
-VERSION = 1
+VERSION = 2
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_CAUSES = 25
 
 
 def clean(text: object, most: int = 600) -> str:
     """Text of a student's on one line: no escape sequence, control or direction mark survives."""
     text = _ESCAPES.sub("", str(text)[: 4 * most])
     text = text.encode("utf-8", "replace").decode("utf-8")
-    out = "".join(map(_shown, text))
-    return out[:most]
+    return "".join(map(_shown, text))[:most]
 
 
 def _shown(c: str) -> str:
@@ -36,152 +35,115 @@ def _shown(c: str) -> str:
     return "\N{REPLACEMENT CHARACTER}" if hidden else c
 
 
-def slug(name: str, taken: set[str]) -> str:
-    """A file name for a student: letters, digits, dots and dashes, and nobody else's."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:60]
-    if plain != name or plain.lower() in taken or not plain:
-        plain = f"{plain or 'student'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
-    taken.add(plain.lower())
-    return plain
-
-
 def sentence(name: str) -> str:
     """A check's name as a person reads it."""
     return clean(Outcome(name, Status.PASSED).sentence, 200)
 
 
-def summary(
-    course: Course,
-    submissions: Sequence[Submission],
-    results: dict[tuple[str, str], Result],
-    weights: Weights,
-    head: Sequence[str],
-) -> dict[str, Any]:
-    """The whole class, as report.json holds it."""
-    shares = {p.name: weights.shares(p, course.names[p.name]) for p in course.problems}
-    taken: set[str] = set()
-    students = [
-        _student(course, s, results, weights, shares, slug(s.name, taken)) for s in submissions
-    ]
-    return {
-        "version": VERSION,
-        "head": [*head],
-        "problems": [
-            {
-                "key": p.key,
-                "name": p.name,
-                "title": p.title,
-                "points": rounded(weights.points(p)),
-                "checks": {n: float(round(shares[p.name][n], 6)) for n in course.names[p.name]},
-            }
-            for p in course.problems
-        ],
-        "of": rounded(sum((weights.points(p) for p in course.problems), Fraction())),
-        "students": students,
-        "missed": _missed(course, results),
-    }
+class Report:
+    """Makes the report of a class.
 
+    Args:
+        head: what held while it was graded, a sentence each.
+        due: what was changed after it is late.
+    """
 
-def _student(
-    course: Course,
-    submission: Submission,
-    results: dict[tuple[str, str], Result],
-    weights: Weights,
-    shares: dict[str, dict[str, Fraction]],
-    file: str,
-) -> dict[str, Any]:
-    problems, total, flags = {}, Fraction(), []
-    for problem in course.problems:
-        result = results[submission.name, problem.name]
-        points = weights.points(problem)
-        part = earned(shares[problem.name], result["passed"], course.free[problem.name])
-        kept = Fraction() if result["tampered"] or result["withheld"] else part
-        total += kept * points
-        own = flags_of(result)
-        flags += [f"{problem.key}: {flag}" for flag in own]
-        problems[problem.key] = {
-            "state": result["state"],
-            "points": rounded(kept * points),
-            "of": rounded(points),
-            "held_back": rounded((part - kept) * points) if not result["tampered"] else 0.0,
-            "passed": len(result["passed"]),
-            "checks": len(course.names[problem.name]),
-            "failed": [
-                {"check": o["name"], "status": o["status"], "lines": [clean(x) for x in o["lines"]]}
-                for o in result["outcomes"]
+    def __init__(
+        self, problems: Sequence[Problem], scheme: Scheme, grader: Grader, head: Sequence[str],
+        due: datetime.datetime | None = None,
+    ) -> None:  # fmt: skip
+        self.problems, self.scheme, self.grader, self.head, self.due = problems, scheme, grader, head, due
+
+    def of(self, graded: Sequence[Graded], similar: Sequence[Pair] = ()) -> dict[str, Any]:
+        """The whole class, as report.json holds it."""
+        return {
+            "version": VERSION,
+            "head": [*self.head],
+            "problems": [self._problem(p) for p in self.problems],
+            "of": rounded(sum((self.scheme.points(p) for p in self.problems), Fraction())),
+            "students": [self._student(each) for each in graded],
+            "missed": self._missed(graded),
+            "similar": [
+                {"one": clean(s.one, 120), "other": clean(s.other, 120), "share": s.share, "problems": [*s.problems]}
+                for s in similar
             ],
-            "not_run": _not_run(course, problem, result),
+        }
+
+    def _problem(self, problem: Problem) -> dict[str, Any]:
+        wanted = self.scheme.requirements[problem.name]
+        return {
+            "key": problem.key, "name": problem.name, "title": problem.title, "points": rounded(self.scheme.points(problem)),
+            "requirements": [{"name": r.name, "title": r.title, "points": rounded(r.points)} for r in wanted],
+        }  # fmt: skip
+
+    def _student(self, graded: Graded) -> dict[str, Any]:
+        submission, flags, found = graded.submission, [], {}
+        total = Fraction()
+        for problem in self.problems:
+            result = graded.results.get(problem.name)
+            own = self._result(problem, result, submission.refused.get(problem.name, ""), asked=graded.asked)
+            total += own.pop("exact")
+            flags += [f"{problem.key}: {flag}" for flag in own["flags"]]
+            found[problem.key] = own
+        late = self._late(submission.newest)
+        return {
+            "name": clean(submission.name, 120), "file": submission.slug, "points": rounded(total), "late": late,
+            "flags": flags + ([f"handed in late: {late}"] if late else []),
+            "notes": [clean(n, 300) for n in submission.notes], "problems": found,
+        }  # fmt: skip
+
+    def _result(self, problem: Problem, result: Result | None, refused: str, *, asked: bool) -> dict[str, Any]:
+        of = rounded(self.scheme.points(problem))
+        if result is None:
+            state, says = ("refused", f"refused: {refused}") if refused else ("missing", "not handed in")
+            state, says = (state, says) if asked or refused else ("not graded yet", "not graded yet")
+            flags = [clean(says)] if refused else []
+            return {"state": state, "points": 0.0, "of": of, "requirements": [], "failed": [], "cause": [],
+                    "lines": [clean(says)], "flags": flags, "exact": Fraction()}  # fmt: skip
+        checks, free = self.grader.checks[problem.name], self.grader.free[problem.name]
+        earned = self.scheme.earned(problem, checks, result["passed"], free)
+        exact = sum((e.points for e in earned), Fraction())
+        return {
+            "state": "graded", "points": rounded(exact), "of": of, "exact": exact,
+            "passed": len(result["passed"]), "checks": len(checks),
+            "requirements": [self._earned(problem, e) for e in earned],
+            "failed": [{"check": n, "status": s, "facts": [clean(f) for f in facts]} for n, s, facts in result["failed"]],
             "cause": [clean(c) for c in result["cause"]],
             "lines": [clean(line) for line in result["lines"] if line],
-            "flags": own,
-        }
-    return {
-        "name": clean(submission.name, 120),
-        "file": file,
-        "points": rounded(total),
-        "flags": flags,
-        "notes": [clean(n, 300) for n in submission.notes],
-        "problems": problems,
-    }
+            "flags": [clean(f) for f in [*result["flags"], *(f"its process ended: {e}" for e in result["ends"])]],
+        }  # fmt: skip
 
+    def _earned(self, problem: Problem, earned: Earned) -> dict[str, Any]:
+        titles = {r.name: r.title for r in self.scheme.requirements[problem.name]}
+        return {
+            "title": earned.requirement.title, "points": rounded(earned.points), "of": rounded(earned.requirement.points),
+            "missed": [sentence(name) for name in earned.missed], "waits": [titles[name] for name in earned.waits],
+        }  # fmt: skip
 
-def flags_of(result: Result) -> list[str]:
-    """What a person should look at, in words; the first ones cost points."""
-    said = []
-    if result["tampered"]:
-        said.append(
-            "tampered with the checks, so nothing of it counts: "
-            + "; ".join(result["tampered"][:3])
-        )
-    if result["withheld"]:
-        words = ", ".join(result["withheld"][:6])
-        said.append(
-            f"uses what no solution needs ({words}): its points are held back until a person has looked"
-        )
-    if result["unproven"]:
-        said.append(
-            f"{len(result['unproven'])} checks that it says pass did not see what they should, and do not count"
-        )
-    elif result["odd"]:
-        said.append(
-            f"passes {len(result['odd'])} checks with unusual values; counted, worth a look"
-        )
-    if result["tried"]:
-        said.append("was refused: " + "; ".join(result["tried"][:4]))
-    if result["ended"]:
-        said.append("was ended: " + result["ended"])
-    return [clean(text) for text in said]
+    def _late(self, newest: float | None) -> str:
+        if self.due is None or newest is None or newest <= self.due.timestamp():
+            return ""
+        when = datetime.datetime.fromtimestamp(newest).astimezone()
+        after = datetime.timedelta(seconds=int(newest - self.due.timestamp()))
+        return f"changed {when:%Y-%m-%d %H:%M %z}, {after} after it was due"
 
-
-def _not_run(course: Course, problem: Problem, result: Result) -> int:
-    if result["state"] != "graded":
-        return len(course.names[problem.name])
-    return len(course.names[problem.name]) - len(result["passed"]) - len(result["outcomes"])
-
-
-def _missed(course: Course, results: dict[tuple[str, str], Result]) -> list[dict[str, Any]]:
-    """The checks that most students miss, among those who handed the problem in, and the usual causes."""
-    missed: Counter[tuple[str, str]] = Counter()
-    causes: dict[tuple[str, str], Counter[str]] = {}
-    graded: Counter[str] = Counter()
-    for (_, name), result in results.items():
-        if result["state"] != "graded":
-            continue
-        graded[name] += 1
-        for outcome in result["outcomes"]:
-            key = (name, outcome["name"])
-            missed[key] += 1
-            causes.setdefault(key, Counter()).update(result["cause"])
-    keys = {p.name: p.key for p in course.problems}
-    return [
-        {
-            "problem": keys[name],
-            "check": check,
-            "sentence": sentence(check),
-            "missed": count,
-            "of": graded[name],
-            "causes": [[clean(c), n] for c, n in causes[name, check].most_common(3)],
-        }
-        for (name, check), count in sorted(missed.items(), key=lambda kv: (-kv[1], kv[0]))[:25]
-        if name in keys
-    ]
+    def _missed(self, graded: Sequence[Graded]) -> list[dict[str, Any]]:
+        """What most students miss, by cause: a known mistake, or else the first check that fails."""
+        causes: Counter[tuple[str, str]] = Counter()
+        handed_in: Counter[str] = Counter()
+        shown: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for each in graded:
+            for name, result in each.results.items():
+                handed_in[name] += 1
+                wrong = [failed for failed in result["failed"] if failed[1] != Status.TODO]
+                if wrong:
+                    cause = " or ".join(result["cause"]) or f"no known mistake: {sentence(wrong[0][0])}"
+                    causes[name, cause] += 1
+                    shown[name, cause].update(sentence(failed[0]) for failed in wrong[:1])
+        keys = {p.name: p.key for p in self.problems}
+        return [
+            {"problem": keys[name], "cause": clean(cause, 300), "students": count, "of": handed_in[name],
+             "shows": clean(shown[name, cause].most_common(1)[0][0])}
+            for (name, cause), count in sorted(causes.items(), key=lambda kv: (-kv[1], kv[0]))[:_CAUSES]
+            if name in keys
+        ]  # fmt: skip

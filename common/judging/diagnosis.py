@@ -68,7 +68,7 @@ def diagnose(
         return _diagnosis(certainty, [m for (m,) in exact], wrong)
     deadline = min(deadline, time.monotonic() + 0.5 * budget)
     halves = sorted(shares, key=lambda c: -len(shares[c]))
-    for two in bank.twos(wrong, halves):
+    for two in bank.twos(wrong, halves, deadline):
         if time.monotonic() > deadline:
             break
         if all(bank.explains(two, pair) for pair in wrong) and bank.passes(two, passed):
@@ -136,10 +136,14 @@ class _Bank:
         """How much these outcomes say of what is wrong."""
         return strength((o.seen, o.error, self.outcome((), check).seen) for check, o in pairs)
 
-    def twos(self, wrong: Sequence[Pair], halves: Sequence[Made]) -> Iterator[Made]:
+    def twos(
+        self, wrong: Sequence[Pair], halves: Sequence[Made], deadline: float
+    ) -> Iterator[Made]:
         """Two mistakes at a time, the likely ones first: those of which one explains some failing check."""
         halves = halves or [
-            one for one in self.singles if any(self.explains(one, pair) for pair in wrong[1:])
+            one
+            for one in self.singles
+            if any(time.monotonic() < deadline and self.explains(one, pair) for pair in wrong[1:])
         ]
         yield from (half + other for half in halves for other in self.singles if other != half)
         # A mistake that changes nothing of what the first check sees cannot be half of the answer: the

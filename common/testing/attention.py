@@ -6,83 +6,51 @@ H n_head, D = C // H.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.testing.asserts import (
     assert_close,
     assert_gradients,
-    assert_identical,
     assert_tensor,
     assert_true,
+    fail,
 )
 from common.testing.context import observe
 from common.testing.dropout import assert_dropped
 from common.testing.modules import draw
+
+# --- values, weights, heads ----------------------------------------------------------------------
 
 
 def assert_single_token_gets_its_value(model: Any, x: Tensor) -> None:
     """Check (B, 1, C): with one token every weight is 1, so no score, scale or mask can matter."""
     C = x.size(-1)
     with torch.no_grad():
-        query, key, value = model.c_attn(x).split(C, dim=-1)
-        right = model.c_proj(value)
-        out = assert_tensor(model(x), "the output")
-        usual = {
-            "c_proj is not applied: the value itself comes out.": value,
-            "c_proj is applied twice.": model.c_proj(right),
-            "The input is added to the output: the residual connection is the block's business.": x
-            + right,
-            "The first third of c_attn's output is taken for the values; the order is query, key, value.": model.c_proj(
-                query
-            ),
-            "The second third of c_attn's output is taken for the values; the order is query, key, value.": model.c_proj(
-                key
-            ),
-            "The input itself is mixed instead of the values.": model.c_proj(x),
-        }
-    says = next(
-        (s for s, y in usual.items() if out.shape == y.shape and torch.allclose(out, y, atol=1e-4)),
-        "",
-    )
-    assert_close(
-        out,
-        right,
-        "the output for a single token",
-        because=says
-        or "One token can only attend to itself, with weight 1, so its output is c_proj(its value). Check that c_attn's "
-        "output is cut into query, key, value in that order, all heads of each together, and that c_proj is applied.",
-    )
+        right = model.c_proj(model.c_attn(x)[..., 2 * C :])
+        assert_close(
+            model(x),
+            right,
+            "the output for a single token",
+            because="A single token gives itself the weight 1, so its output is its own value put through c_proj; "
+            f"the value is the last {C} of the {3 * C} channels of c_attn's output.",
+        )
 
 
-def assert_equal_scores_average(model: Any, x: Tensor, *, causal: bool) -> None:
-    """Check with keys of zero: all scores are 0, so only mask, softmax and the cutting of heads are left."""
-    T, C = x.shape[1:]
+def assert_weights_sum_to_one(model: Any, x: Tensor) -> None:
+    """Check with all values 1: then the output is the sum of a token's weights, whoever sees whom."""
     with torch.no_grad():
-        model.c_attn.weight[C : 2 * C] = 0
-        model.c_attn.bias[C : 2 * C] = 0
-    value = model.c_attn(x)[..., 2 * C :]
-    if causal:
-        average = value.cumsum(1) / torch.arange(1, T + 1, device=x.device).view(T, 1)
-        because = (
-            "Token t must then get the average of values 0 to t, put through c_proj. If only later tokens are off, the weights "
-            "do not sum to 1: mask with -inf before the softmax, softmax over the keys (dim=-1). "
+        assert_close(
+            _show_weights(model).eval()(x),
+            torch.ones_like(x),
+            "the output when all values are 1 and c_proj hands on what it gets",
+            because="A token shares out its attention among the keys that it sees: its weights in each head sum to 1, "
+            "and 1 is what comes out.",
         )
-    else:
-        average = value.mean(1, keepdim=True).expand_as(value)
-        because = (
-            "Every token must then get the average of all values, put through c_proj: nothing is masked in this problem, "
-            "and softmax runs over the keys (dim=-1). "
-        )
-    assert_close(
-        model(x),
-        model.c_proj(average),
-        "the output when all scores are equal",
-        because=because + "If all are off, heads are cut or merged along the wrong axes.",
-    )
 
 
 def assert_heads_stay_in_their_channels(model: Any, x: Tensor, n_head: int) -> None:
@@ -91,7 +59,7 @@ def assert_heads_stay_in_their_channels(model: Any, x: Tensor, n_head: int) -> N
     D = C // n_head
     with torch.no_grad():
         model.c_proj.weight.copy_(torch.eye(C))
-        before = model(x)
+        before = assert_tensor(model(x), "the output")
         for head in range(n_head):
             cut = slice(2 * C + head * D, 2 * C + (head + 1) * D)
             model.c_attn.bias[cut] += 1.0
@@ -103,9 +71,31 @@ def assert_heads_stay_in_their_channels(model: Any, x: Tensor, n_head: int) -> N
                 shift,
                 expected.expand_as(x),
                 f"the change of the output when head {head}'s values grow by 1",
-                because=f"Weights that sum to 1 add exactly 1 to channels {head * D} to {(head + 1) * D - 1} and nothing elsewhere. "
-                "Heads are cut with view(B, T, H, D) and transpose(1, 2), and merged with the reverse.",
+                because=f"Head {head} has channels {head * D} to {(head + 1) * D - 1} of each token's value, and its result "
+                "goes back to where they came from: weights that sum to 1 add exactly 1 there, and nothing elsewhere.",
             )
+
+
+def assert_equal_scores_average(model: Any, x: Tensor, *, causal: bool) -> None:
+    """Check with keys of zero: all scores are 0, so a token's output is the plain average of what it sees."""
+    T, C = x.shape[1:]
+    with torch.no_grad():
+        model.c_attn.weight[C : 2 * C] = 0
+        model.c_attn.bias[C : 2 * C] = 0
+        value = model.c_attn(x)[..., 2 * C :]
+        if causal:
+            average = value.cumsum(1) / torch.arange(1, T + 1, device=x.device).view(T, 1)
+            seen = "token t gets the average of values 0 to t"
+        else:
+            average = value.mean(1, keepdim=True).expand_as(value)
+            seen = "every token gets the average of all values"
+        right = model.c_proj(average)
+        assert_close(
+            model(x),
+            right,
+            "the output when all scores are equal",
+            because=f"With keys of 0 every score is 0 and the weights are equal, so {seen}, put through c_proj.",
+        )
 
 
 def assert_score_scale(model: Any, x: Tensor, n_head: int) -> None:
@@ -113,122 +103,93 @@ def assert_score_scale(model: Any, x: Tensor, n_head: int) -> None:
     B, T, C = x.shape
     D = C // n_head
     with torch.no_grad():
+        # Small scores, so that neither weight is too near to 0 to be read.
+        model.c_attn.weight[:C] *= 0.25
+        model.c_attn.bias[:C] *= 0.25
         q, k, v = (t.view(B, T, n_head, D) for t in model.c_attn(x).chunk(3, dim=-1))
+        right = (q[:, 1] * (k[:, 0] - k[:, 1])).sum(-1) / D**0.5
         model.c_proj.weight.copy_(torch.eye(C))
         model.c_proj.bias.zero_()
-        out = model(x)[:, 1].view(B, n_head, D)
-        channel = (
-            (v[:, 0] - v[:, 1]).abs().argmax(-1, keepdim=True)
-        )  # where the two values differ most
+        out = assert_tensor(model(x), "the output")[:, 1].view(B, n_head, D)
+        # Read where the two values differ most.
+        channel = (v[:, 0] - v[:, 1]).abs().argmax(-1, keepdim=True)
         share = ((out - v[:, 1]) / (v[:, 0] - v[:, 1])).gather(-1, channel)[..., 0]
-        measured = torch.log(share / (1 - share))  # score(1, 0) - score(1, 1)
-        plain = (q[:, 1] * (k[:, 0] - k[:, 1])).sum(-1)
-        reverse = (k[:, 1] * (q[:, 0] - q[:, 1])).sum(-1)
-    factor = float((measured * plain).sum() / plain.square().sum())
-    names = {
-        "not scaled at all": 1.0,
-        "divided by D instead of sqrt(D)": 1 / D,
-        "divided by sqrt(C), the width of the model": C**-0.5,
-        "divided by C": 1 / C,
-        "divided by sqrt(H), the number of heads": n_head**-0.5,
-        "divided by sqrt(T), the length of the text": T**-0.5,
-        "multiplied by sqrt(D)": D**0.5,
-        "divided by D ** 0.25": D**-0.25,
-    }
-    likely = next((name for name, f in names.items() if abs(factor / f - 1) < 0.01), "")
-    if not torch.isfinite(measured).all():
-        because = "Token 1's weights are not a softmax over its two scores."
-    elif abs(factor) < 1e-3:
-        because = "The scores do not depend on which key is asked: every query has to meet every key, q @ k transposed."
-    elif n_head > 1 and torch.allclose(
-        measured, measured[:, :1].expand_as(measured), rtol=1e-3, atol=1e-3
-    ):
-        because = "All heads weigh alike: the channels are not cut into heads, n_head is ignored, or heads share queries and keys."
-    elif torch.allclose(measured, reverse / D**0.5, rtol=0.01, atol=0.01):
-        because = (
-            "Query and key are swapped: the first C channels of c_attn's output are queries, the next C keys, "
-            "and scores[i, j] is query i times key j."
-        )
-    else:
-        because = (
-            f"Scores are q·k / sqrt(D), which is q·k times {D**-0.5:.3g} here (D = {D}, C = {C}, H = {n_head}, T = {T}); "
-            f"yours are about q·k times {factor:.3g}" + (f": they are {likely}." if likely else ".")
-        )
+        measured = torch.log(share / (1 - share))
     assert_close(
         measured,
-        plain / D**0.5,
-        "the difference of two scores of token 1, read back from its weights",
-        because=because,
+        right,
+        "score(1, 0) - score(1, 1) in each head, read back from token 1's two weights,",
+        because=f"A score is q·k / sqrt(D): query 1 times the key that is asked, over the root of {D}, the channels of a head; "
+        "the logarithm of the ratio of two weights is the difference of their scores.",
         atol=5e-3,  # the logarithm of a share near 0 or 1 magnifies float32's rounding by the share's inverse
         rtol=1e-3,
     )
 
 
+# --- the whole -----------------------------------------------------------------------------------
+
+
 def assert_equals_torchs_attention(model: Any, x: Tensor, n_head: int, *, causal: bool) -> None:
     """Check against F.scaled_dot_product_attention on the learner's own c_attn and c_proj."""
-    B, T, C = x.shape
-    q, k, v = (t.view(B, T, n_head, -1).transpose(1, 2) for t in model.c_attn(x).chunk(3, dim=-1))
-    heads = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-    assert_close(
-        model(x),
-        model.c_proj(heads.transpose(1, 2).reshape(B, T, C)),
-        "the output",
-        because="F.scaled_dot_product_attention on the queries, keys and values of your own c_attn gives the expected value.",
-    )
-
-
-def _show_weights(model: Any) -> Any:
-    """Values of 1 and c_proj as identity, so that a single token's output shows its own weights."""
-    C = model.c_proj.weight.size(0)
     with torch.no_grad():
-        model.c_attn.weight[2 * C :] = 0
-        model.c_attn.bias[2 * C :] = 1
-        model.c_proj.weight.copy_(torch.eye(C))
-        model.c_proj.bias.zero_()
-    return model.train()
+        right = model.c_proj(_attended(model.c_attn(x), n_head, causal=causal))
+        assert_close(
+            model(x),
+            right,
+            "the output",
+            because="It is what F.scaled_dot_product_attention makes of the queries, keys and values of your own c_attn, "
+            "with its heads merged and put through your own c_proj.",
+        )
 
 
-def assert_attn_dropout(model: Any, n_head: int, rate: float) -> None:
-    """Check a model whose attn_pdrop is `rate` and whose resid_pdrop is 0."""
-    C = model.c_proj.weight.size(0)
-    x = draw("x", 2, 3, C)
+def assert_large_scores(model: Any, x: Tensor, n_head: int, *, causal: bool) -> None:
+    """Check with scores in the thousands, where exp overflows."""
+    x = 60 * x
     with torch.no_grad():
-        observe("train mode is random", not torch.equal(model.train()(x), model(x)))
-    out = _show_weights(model)(draw("x", 400, 1, C)).view(400, n_head, -1)
-    assert_dropped(
-        out[..., 0],
-        1.0,
-        rate,
-        "the attention weights",
-        because="attn_dropout has the rate attn_pdrop and is applied to the weights, after the softmax and before they meet the values.",
-    )
-    assert_identical(
-        out,
-        out[..., :1].expand_as(out),
-        "channel 0 of a head's output, compared with the head's other channels,",
-        because="A dropped weight takes the whole value with it, all D channels at once. Dropout on the values or on the output "
-        "drops single channels: apply attn_dropout to the weights.",
-    )
+        right = _attended(model.c_attn(x).double(), n_head, causal=causal).to(x.dtype)
+        right = model.c_proj(right)
+        assert_close(
+            model(x),
+            right,
+            "the output when scores are in the thousands",
+            because="exp(89) is more than float32 can hold; a softmax that subtracts each row's maximum first, "
+            "as torch.softmax does, needs no number above exp(0).",
+            # A score of 10,000 is rounded by 1e-3, which moves a weight by as much, and values are in the hundreds.
+            atol=1.0,
+        )
 
 
-def assert_resid_dropout(model: Any, rate: float) -> None:
-    """Check a model whose resid_pdrop is `rate` and whose attn_pdrop is 0."""
-    model = _show_weights(model)
-    with torch.no_grad():
-        model.c_proj.bias.fill_(1.0)
-    assert_dropped(
-        model(draw("x", 100, 2, model.c_proj.weight.size(0))),
-        2.0,
-        rate,
-        "the output",
-        because="resid_dropout has the rate resid_pdrop and is the last step, after c_proj.",
-    )
+def assert_same_gradients(learner: nn.Module, oracle: nn.Module, x: Tensor) -> None:
+    """Check the gradients of the input and of every parameter against a module with the same parameters."""
+    direction = draw("direction", *x.shape)
+    found = []
+    for model in (oracle, learner):
+        leaf = x.clone().requires_grad_()
+        (assert_tensor(model(leaf), "the output") * direction).sum().backward()
+        found.append({"the input": leaf.grad, **{f"`{n}`": p.grad for n, p in model.named_parameters()}})
+    right, mine = found
+    for name, gradient in right.items():
+        if mine[name] is None:
+            observe(f"the gradient of {name}", None)
+            fail(
+                f"no gradient reaches {name}:",
+                expected="a gradient",
+                got="None",
+                because=_UNCUT,
+            )
+        assert_close(mine[name], gradient, f"the gradient of {name}", because=_UNCUT, atol=1e-4, rtol=1e-4)
+
+
+_UNCUT = (
+    "Learning goes the way back from the result to the parameters, through every step; "
+    "detach(), .data, .item() and torch.no_grad() cut it."
+)
 
 
 def assert_every_head_learns(model: Any, x: Tensor) -> None:
     """Check that the gradient reaches every parameter, and every row of c_attn."""
     C = x.size(-1)
-    (model(x) * draw("direction", *x.shape)).sum().backward()
+    (assert_tensor(model(x), "the output") * draw("direction", *x.shape)).sum().backward()
     assert_gradients(model, "the output")
     idle = (model.c_attn.weight.grad.norm(dim=-1) == 0).nonzero().flatten().tolist()
     assert_true(
@@ -236,3 +197,113 @@ def assert_every_head_learns(model: Any, x: Tensor) -> None:
         f"row {idle[0] if idle else 0} of c_attn.weight gets no gradient",
         because=f"Rows 0 to {C - 1} make queries, {C} to {2 * C - 1} keys, {2 * C} to {3 * C - 1} values, and every head uses its own.",
     )
+
+
+def assert_half_precision(model: nn.Module, x: Tensor) -> None:
+    """Check that the model, moved to bfloat16 or float16, gives about what it gives in float32."""
+    with torch.no_grad():
+        right = assert_tensor(model(x), "the output")
+        for dtype, atol in ((torch.bfloat16, 0.3), (torch.float16, 0.05)):
+            name = str(dtype).removeprefix("torch.")
+            try:
+                out = copy.deepcopy(model).to(dtype)(x.to(dtype))
+            except RuntimeError as error:
+                if "overflow" not in str(error):
+                    raise
+                observe(f"{name} overflows", True)
+                fail(
+                    f"after .to({dtype}) the output cannot be computed: {str(error).splitlines()[0]}",
+                    because="The largest number of float16 is 65504, so a large number of your own, such as -1e9 in place of "
+                    "-torch.inf, does not fit; torch.finfo(scores.dtype).min does in every type.",
+                )
+            assert_close(
+                assert_tensor(out, "the output").float(),
+                right,
+                f"the output in {name}, compared with your own in float32,",
+                because=f"With the same weights in {name} only rounding may differ; infinite numbers in sums and products "
+                "become NaN.",
+                atol=atol,
+                rtol=atol,
+            )
+
+
+# --- dropout -------------------------------------------------------------------------------------
+
+
+def assert_only_weights_are_dropped(model: Any) -> None:
+    """Check a model whose attn_pdrop is above 0 and whose resid_pdrop is 0."""
+    C = model.c_proj.weight.size(0)
+    with torch.no_grad():
+        model.c_proj.weight.zero_()
+        right = model.c_proj.bias.copy_(torch.arange(1.0, C + 1)).expand(2, 7, C).clone()
+        out = assert_tensor(model.train()(draw("x", 2, 7, C)), "the output")
+    observe("levels of the output", [round(v, 3) for v in out.unique().tolist()[:9]])
+    assert_close(
+        out,
+        right,
+        "the output in train mode when c_proj gives its bias alone and resid_pdrop is 0",
+        because="attn_pdrop is the rate of attn_dropout, which acts on the attention weights; what comes out of c_proj is dropped "
+        "by resid_dropout alone, at the rate resid_pdrop.",
+        record=False,
+    )
+
+
+def assert_attn_dropout(model: Any, n_head: int, rate: float) -> None:
+    """Check a model whose attn_pdrop is `rate` and whose resid_pdrop is 0."""
+    C = model.c_proj.weight.size(0)
+    x = draw("x", 2, 7, C)
+    numbered = torch.arange(1.0, C + 1, device=x.device)
+    with torch.no_grad():
+        observe("train mode is random", not torch.equal(model.train()(x), model(x)))
+        # Each channel has a value of its own, so that what is dropped shows in many numbers.
+        _show_weights(model).c_attn.bias[2 * C :] = numbered
+        out = assert_tensor(model.train()(draw("x", 400, 1, C)), "the output") / numbered
+    observe("levels of all channels", [round(v, 3) for v in (out * numbered).unique().tolist()[:9]])
+    out = out.view(400, n_head, -1)
+    assert_dropped(
+        out[..., 0],
+        1.0,
+        rate,
+        "the attention weights",
+        because="attn_dropout has the rate attn_pdrop and is applied to the weights, after the softmax and before they meet the values.",
+    )
+    assert_close(
+        out,
+        out[..., :1].expand_as(out),
+        "what is left of a head's channels with dropout, compared with its first one,",
+        because="attn_dropout acts on the weights, and a weight that is dropped takes the whole value with it, all D channels at once.",
+    )
+
+
+def assert_resid_dropout(model: Any, rate: float) -> None:
+    """Check a model whose resid_pdrop is `rate` and whose attn_pdrop is 0."""
+    C = model.c_proj.weight.size(0)
+    numbered = torch.arange(1.0, C + 1, device=model.c_proj.weight.device)
+    with torch.no_grad():
+        _show_weights(model).c_proj.bias.copy_(numbered)
+        out = model.train()(draw("x", 100, 2, C))
+    assert_dropped(
+        out,
+        1 + numbered,
+        rate,
+        "the output",
+        because="resid_dropout has the rate resid_pdrop and is the last step, after c_proj.",
+    )
+
+
+def _show_weights(model: Any) -> Any:
+    """Values of 1 and c_proj as identity, so that a token's output shows the sum of its own weights."""
+    C = model.c_proj.weight.size(0)
+    with torch.no_grad():
+        model.c_attn.weight[2 * C :] = 0
+        model.c_attn.bias[2 * C :] = 1
+        model.c_proj.weight.copy_(torch.eye(C))
+        model.c_proj.bias.zero_()
+    return model
+
+
+def _attended(qkv: Tensor, n_head: int, *, causal: bool) -> Tensor:
+    """(B, T, 3C) -> (B, T, C), by PyTorch's own attention."""
+    q, k, v = (t.unflatten(-1, (n_head, -1)).transpose(1, 2) for t in qkv.chunk(3, dim=-1))
+    heads = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    return heads.transpose(1, 2).flatten(2)

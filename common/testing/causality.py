@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from common.testing.asserts import assert_equal, assert_identical, assert_tensor
+from common.testing.asserts import assert_equal, assert_identical, assert_tensor, fail
+from common.testing.context import observe
 from common.testing.modules import draw
 
-_LEAK = (
-    "An earlier token saw a later one. Usual causes: the mask is never applied (masked_fill returns a new tensor), is inverted "
-    "or transposed, lets one token too many through, or comes after the softmax; or something else mixes tokens."
-)
+Model = Callable[[Tensor], Any]
 
 
 def another(x: Tensor, j: int) -> Tensor:
@@ -26,13 +24,36 @@ def another(x: Tensor, j: int) -> Tensor:
     return changed
 
 
-def assert_causal(model: Callable[[Tensor], Any], x: Tensor, *, because: str = _LEAK) -> None:
+def assert_finite(model: Model, x: Tensor, *, because: str = "") -> None:
+    """Check that no token's output is NaN or infinite; a NaN is equal to nothing, so it would hide what follows."""
+    with torch.no_grad():
+        out = assert_tensor(model(x), "the output")
+    lost = (~out.isfinite()).flatten(2).any(-1).any(0).nonzero().flatten().tolist()
+    observe("tokens whose output is no number", lost)
+    if lost:
+        fail(
+            f"the output of {len(lost)} of {x.size(1)} tokens is NaN or infinite:",
+            expected="a number in every channel",
+            got=f"none in some channel of token {', '.join(map(str, lost))}",
+            because=because
+            or "The softmax of a row in which all scores are -inf is 0 / 0, which is NaN, and so are 0 * inf and inf - inf: "
+            "each token has to see one at least, itself.",
+        )
+
+
+def assert_causal(
+    model: Model,
+    x: Tensor,
+    *,
+    because: str = "What token i gives may depend on tokens 0 to i and on nothing after them, so not even the last bit may move.",
+) -> None:
     """Check that changing token j leaves the output at every earlier position the same, to the last bit."""
     length = x.size(1)
+    assert_finite(model, x)
     with torch.no_grad():
-        before = assert_tensor(model(x), "the output")
+        before = model(x)
         for j in range(1, length):
-            after = model(another(x, j))
+            after = assert_tensor(model(another(x, j)), "the output")
             assert_identical(
                 after[:, :j],
                 before[:, :j],
@@ -41,18 +62,31 @@ def assert_causal(model: Callable[[Tensor], Any], x: Tensor, *, because: str = _
             )
 
 
-def assert_sees_the_past(model: Callable[[Tensor], Any], x: Tensor, *, because: str = "") -> None:
+def assert_sees_the_past(model: Model, x: Tensor, *, because: str = "") -> None:
     """Check that changing token j changes the output at j and at every later position."""
-    length = x.size(1)
+    for j, blind in _blind(model, x):
+        assert_equal(
+            [i for i in blind if i >= j],
+            [],
+            f"the list of tokens whose output ignores token {j}, though they come at or after it",
+            because=because
+            or "Every token attends to itself and to all tokens before it, so its output moves when one of them does.",
+        )
+
+
+def assert_sees_every_token(model: Model, x: Tensor, *, because: str = "") -> None:
+    """Check that changing any token changes the output at every position."""
+    for j, blind in _blind(model, x):
+        assert_equal(
+            blind, [], f"the list of tokens whose output ignores token {j}", because=because
+        )
+
+
+def _blind(model: Model, x: Tensor) -> Iterator[tuple[int, list[int]]]:
+    """For each token j, the positions whose output stays as it was (or is no number) when j is changed."""
     with torch.no_grad():
-        before = model(x)
-        for j in range(length):
-            moved = (model(another(x, j)) != before).flatten(2).any(-1).all(0)  # (T,)
-            blind = [i for i in range(j, length) if not moved[i]]
-            assert_equal(
-                blind,
-                [],
-                f"the list of tokens whose output ignores token {j}, though they come at or after it",
-                because=because
-                or "Every token attends to itself and to all earlier tokens: the mask hides too much, or positions never mix.",
-            )
+        before = assert_tensor(model(x), "the output")
+        for j in range(x.size(1)):
+            after = assert_tensor(model(another(x, j)), "the output")
+            moved = (after != before) & after.isfinite() & before.isfinite()
+            yield j, (~moved.flatten(2).any(-1).all(0)).nonzero().flatten().tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from common.testing.asserts import fail, number
+from common.testing.asserts import assert_tensor, fail, number
 from common.testing.context import observe
 
 
@@ -18,6 +18,14 @@ def assert_dropped(
         kept: what the values are without dropout; never 0.
     """
     expected = kept / (1 - rate)
+    if bool(assert_tensor(values, what).isnan().any()):
+        observe(f"{what} with dropout", "NaN")
+        fail(
+            f"{what} is NaN in train mode:",
+            expected=f"0 or {number(expected)}" if isinstance(expected, float) else "numbers",
+            got="NaN",
+            because=because,
+        )
     zero = values == 0
     right = zero | ((values - expected).abs() <= 1e-4 * (1 + abs(expected)))
     share = float(zero.float().mean())

@@ -8,7 +8,8 @@ import torch
 from common.testing.asserts import assert_close, assert_equal, assert_true, fail
 from common.testing.context import observe
 from common.testing.modules import draw_ids
-from common.testing.training import run
+from common.testing.recording import replay
+from common.testing.training import recorded, run
 
 
 def test_the_first_loss_is_no_better_than_a_blind_guess(solution):
@@ -136,68 +137,68 @@ def test_training_lowers_the_loss_towards_ln_v(solution):
         )
 
 
-def _trained(solution, on_input=lambda ids: None, on_backward=lambda model: None, **changes):
-    """Run train_gpt2 and tell of the ids that its model gets, and of each loss.backward()."""
-    call, backward, model = torch.nn.Module.__call__, torch.Tensor.backward, []
-
-    def calling(module, *args, **kwargs):
-        if (
-            args
-            and isinstance(args[0], torch.Tensor)
-            and args[0].dtype == torch.long
-            and args[0].ndim == 2
-            and module in (model or [module])
-        ):
-            model[:] = [module]
-            on_input(args[0])
-        return call(module, *args, **kwargs)
-
-    def going_back(loss, *args, **kwargs):
-        if model:
-            on_backward(model[0])
-        return backward(loss, *args, **kwargs)
-
-    torch.nn.Module.__call__, torch.Tensor.backward = calling, going_back
-    try:
-        return run(solution, **changes)
-    finally:
-        torch.nn.Module.__call__, torch.Tensor.backward = call, backward
-
-
 def test_gradients_of_earlier_steps_are_cleared(solution):
-    left = []
-    _trained(
-        solution,
-        on_backward=lambda model: left.append(
-            any(p.grad is not None and bool(p.grad.any()) for p in model.parameters())
-        ),
-        num_steps=6,
-    )
-    steps = [number for number, dirty in enumerate(left, 1) if dirty]
+    _, _, made = recorded(solution, num_steps=6)
+    steps = [number for number, step in enumerate(made, 1) if step.stale]
     observe("steps that begin with old gradients", steps)
     if steps:
         fail(
-            f"in step {steps[0]} backward() adds to the gradients of the step before:", expected="gradients that are None or zero before each backward()", got=f"old ones in steps {', '.join(map(str, steps))} of {len(left)}",
+            f"in step {steps[0]} backward() adds to the gradients of the step before:", expected="gradients that are None or zero before each backward()", got=f"old ones in steps {', '.join(map(str, steps))} of {len(made)}",
             because="backward() adds to what is there: call optimizer.zero_grad() before each backward().",
         )  # fmt: skip
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
 def test_the_batch_size_is_used(solution, batch_size):
-    shapes = []
-    _trained(
-        solution,
-        on_input=lambda ids: shapes.append(tuple(ids.shape)),
-        batch_size=batch_size,
-        num_steps=2,
-    )
-    first = shapes[0] if shapes else (batch_size, 6)
+    _, _, made = recorded(solution, batch_size=batch_size, num_steps=2)
+    first = tuple(made[0].ids.shape) if made else (batch_size, 6)
     assert_equal(
         first,
         (batch_size, 6),
         f"the shape of the model's input in training, for batch_size={batch_size} and block_size=6,",
         because="Each step draws (batch_size, block_size + 1) tokens: block_size inputs and, one further on, block_size targets.",
     )
+
+
+def test_each_step_goes_downhill_on_the_loss_of_its_own_batch(solution):
+    lr = 1e-2
+    model, losses, made = recorded(solution, num_steps=3, lr=lr)
+    assert_equal(
+        len(made), 3, "the number of steps in which the model that train_gpt2 returns was called with ids and learned, for num_steps=3,",
+        because="Each step computes model(inputs), its loss and loss.backward(), with the model that is returned in the end.",
+    )  # fmt: skip
+    after = [step.before for step in made[1:]] + [{name: p.detach().clone() for name, p in model.named_parameters()}]
+    past = []
+    for number, (step, moved) in enumerate(zip(made, after, strict=True), 1):
+        loss, right, had = replay(model, step)
+        assert_close(
+            had, right, f"the gradient of the logits in step {number}, compared with that of cross-entropy with the next tokens,", record=False,
+            because="The loss of a step is the mean of -log softmax(model(inputs)) at each token's successor, over all positions, and nothing else: look at targets and loss.",
+        )  # fmt: skip
+        assert_close(
+            torch.tensor(losses[number - 1]), loss, f"the loss that train_gpt2 returns for step {number}, computed again,", record=False, atol=1e-4,
+            because="It is the loss of this step's batch before the update: loss.item(), as it is.",
+        )  # fmt: skip
+        past.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+        noise = 1e-5 * max(float(g.abs().max()) for g in past[-1].values())  # a bias of the keys has no other gradient
+        for name in past[-1]:
+            wrong = _uphill([g[name] for g in past if name in g], moved[name] - step.before[name], lr, noise)
+            assert_true(
+                not wrong, f"update {number} moves `{name}` {wrong}",
+                because="Adam moves each weight against its gradients, at first by lr: backward() on this step's loss, then one optimizer.step(), for all parameters of this model.",
+            )  # fmt: skip
+
+
+def _uphill(gradients, move, lr, noise):
+    """What is wrong with the move of a parameter; only where it has a gradient worth the name in every step."""
+    clear = torch.stack([g.abs() > max(1e-3 * float(g.abs().max()), noise) for g in gradients]).all(0)
+    same = clear & torch.stack([g.sign() == gradients[0].sign() for g in gradients]).all(0)
+    if not bool(same.any()):
+        return ""
+    if bool((move[same].sign() == gradients[0][same].sign()).any()):
+        return "uphill"
+    first = (move[clear].abs() - lr).abs().max() if len(gradients) == 1 else move.new_zeros(())
+    return "by something else than the learning rate" if bool(first > 0.1 * lr) else ""
 
 
 def test_the_learning_rate_is_used(solution):

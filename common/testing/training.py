@@ -19,6 +19,7 @@ from common.testing.asserts import (
 )
 from common.testing.context import observe
 from common.testing.modules import draw_ids
+from common.testing.recording import record
 
 SMALL = {
     "vocab_size": 17,
@@ -35,7 +36,17 @@ SMALL = {
 
 def run(solution, **changes):
     """train_gpt2 at a small size; the pair it returns."""
-    result = solution.train_gpt2(**{**SMALL, **changes})
+    return pair(solution.train_gpt2(**{**SMALL, **changes}))
+
+
+def recorded(solution, **changes):
+    """The same, and the steps of the model that it returns."""
+    result, steps = record(solution.train_gpt2, **{**SMALL, **changes})
+    return *pair(result), steps
+
+
+def pair(result):
+    """What train_gpt2 returned, after a look at its form."""
     observe(
         "train_gpt2 returns",
         [type(part).__name__ in ("list", "tuple") for part in result]

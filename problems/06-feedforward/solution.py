@@ -17,7 +17,7 @@ def gelu(x: Tensor) -> Tensor:
     Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", section 2; openai/gpt-2,
     src/model.py, `gelu`.
     """
-    # TODO(06): about 1 line, without F.gelu or nn.GELU
+    # TODO(06): about 1 line. The formula, written out
     raise NotImplementedError("problem 06: gelu")
 
 

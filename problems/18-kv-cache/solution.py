@@ -15,7 +15,7 @@ split_heads = problem(4).split_heads
 merge_heads = problem(4).merge_heads
 CausalSelfAttention = problem(5).CausalSelfAttention
 causal_mask = problem(5).causal_mask
-generate = problem(15).generate
+filter_logits = problem(15).filter_logits
 
 
 class KVCache:
@@ -76,5 +76,5 @@ def generate_cached(
     Returns:
         (B, n_tokens), int64: what generate returns.
     """
-    # TODO(18): about 25 lines. Read the prompt, then one token at a time; start over when it slides
+    # TODO(18): about 25 lines. Read what is new, draw as generate does; start over when the window slides
     raise NotImplementedError("problem 18: generate_cached")

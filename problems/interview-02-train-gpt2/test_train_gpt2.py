@@ -26,6 +26,7 @@ from common.testing.learning import (  # noqa: F401
     test_training_lowers_the_loss_towards_ln_v,
     test_gradients_of_earlier_steps_are_cleared,
     test_the_batch_size_is_used,
+    test_each_step_goes_downhill_on_the_loss_of_its_own_batch,
     test_the_learning_rate_is_used,
 )
 from common.testing.training import (  # noqa: F401

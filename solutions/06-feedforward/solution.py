@@ -17,7 +17,7 @@ def gelu(x: Tensor) -> Tensor:
     Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", section 2; openai/gpt-2,
     src/model.py, `gelu`.
     """
-    # lesson: about 1 line, without F.gelu or nn.GELU
+    # lesson: about 1 line. The formula, written out
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 

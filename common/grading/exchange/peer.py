@@ -1,0 +1,373 @@
+"""One side of the exchange: it asks the other side, and answers what it is asked meanwhile.
+
+Both sides take turns: while one waits for an answer it serves the other's questions, such as a call of a
+function that it handed over. Numbers of objects and slots are even on the judge's side and odd on the agent's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from . import errors, trees
+from .slots import Slot, Slots
+from .standins import Remote, RemoteClass, RemoteModule, RemoteObject
+from .values import ELSEWHERE, NEEDS_GRAD, Reader, Unknown, Writer
+from .wire import Over, Wire
+
+
+class _Tie(torch.autograd.Function):
+    """Ties a result of the other side into this side's graph; backward asks for the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, peer: Peer, call: int, index: int, result: list[Tensor], *inputs: Tensor) -> Tensor:
+        ctx.question = peer, call, index
+        ctx.shapes = [(t.shape, t.dtype) for t in inputs]
+        return result[0]
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> Any:
+        peer, call, index = ctx.question
+        found = peer.ask("backward", call, index, gradient[0].contiguous())
+        if [(g.shape, g.dtype) if isinstance(g, Tensor) else s for g, s in zip(found, ctx.shapes, strict=True)] != ctx.shapes:
+            raise Over("rules", "gradients of other shapes than the inputs")
+        return None, None, None, None, *found
+
+
+class Peer:
+    """What both sides have in common.
+
+    Args:
+        first: 0 or 1, where this side's numbers begin.
+    """
+
+    special: dict[str, type[BaseException]] = {}  # exceptions beyond the builtins that may cross
+    may_look = True  # at attributes of the other side's objects that it did not describe
+
+    def __init__(self, wire: Wire, first: int) -> None:
+        self.wire, self.first, self.next = wire, first, first
+        self.objects: dict[int, Any] = {}  # both sides' objects, or what stands for them
+        self.numbers: dict[int, int] = {}  # of this side's, by identity
+        self.lasting: set[int] = set()  # what outlives a check: functions and classes
+        self.slots = Slots()
+        self.modes: dict[int, bool] = {}  # of modules: training, as the other side knows it
+        self.calls: dict[int, tuple[list[Tensor], list[Tensor]]] = {}  # results and what they depend on
+        self.errors: dict[int, BaseException] = {}  # of this side, on their way through the other
+        self.given: list[Tensor] = []  # came with the question that is being answered, and need a gradient
+
+    # --- numbers ---------------------------------------------------------------------------------
+
+    def add(self, thing: Any, *, lasting: bool = False) -> int:
+        """Give an object of this side a number."""
+        self.next += 2
+        self.objects[self.next], self.numbers[id(thing)] = thing, self.next
+        if lasting:
+            self.lasting.add(self.next)
+        return self.next
+
+    def number(self, thing: Any) -> int | None:
+        """The number of an object, whichever side it is of."""
+        if isinstance(thing, Remote | RemoteClass):
+            return thing.__dict__.get("_number")
+        number = self.numbers.get(id(thing))
+        return number if number is not None and self.objects.get(number) is thing else None
+
+    def named(self, number: Any) -> Any:
+        """The object of this number."""
+        if number not in self.objects:
+            raise ValueError(f"no object has the number {number!r}")
+        return self.objects[number]
+
+    def is_mine(self, number: int) -> bool:
+        return number % 2 == self.first
+
+    def blank(self, kind: type[nn.Module], number: int) -> nn.Module:
+        """A new module that stands for one of the other side."""
+        if not (isinstance(kind, type) and issubclass(kind, nn.Module)) or self.is_mine(number):
+            raise ValueError("no class of modules")
+        module = trees.blank(kind)
+        if isinstance(module, RemoteModule):
+            module.__dict__["_number"] = number
+        self.objects[number], self.numbers[id(module)] = module, number
+        return module
+
+    def slot(self, tensor: Tensor, place: tuple[nn.Module, str] | None = None, *, loose: bool = False) -> int:
+        """The number of a tensor that both sides hold from now on."""
+        number = self.slots.number(tensor)
+        if number is None:
+            self.next += 2
+            number = self.next
+            self.slots.add(number, Slot(tensor, place, loose=loose))
+        return number
+
+    def parameter(self, number: int) -> nn.Parameter:
+        """The parameter of this number; its numbers come at the message's end."""
+        if number not in self.slots.known:
+            self._theirs(number, Slot(nn.Parameter(torch.empty(0), requires_grad=False)))
+        tensor = self.slots[number].tensor
+        if not isinstance(tensor, nn.Parameter):
+            raise ValueError("a parameter that is none")
+        return tensor
+
+    def buffer(self, number: int, module: nn.Module, name: str) -> None:
+        if number in self.slots.known:
+            module._buffers[name] = self.slots[number].now()
+        else:
+            module._buffers[name] = torch.empty(0)
+            self._theirs(number, Slot(torch.empty(0), (module, name)))
+
+    def _theirs(self, number: Any, slot: Slot) -> None:
+        if type(number) is not int or self.is_mine(number):
+            raise ValueError(f"{number!r} is no number of a tensor")
+        self.slots.add(number, slot)
+
+    def fresh(self) -> None:
+        """Forget what one check had to do with."""
+        self.objects = {n: thing for n, thing in self.objects.items() if n in self.lasting}
+        self.numbers = {id(thing): n for n, thing in self.objects.items()}
+        self.slots.clear()
+        for table in (self.modes, self.calls, self.errors):
+            table.clear()
+
+    # --- values ----------------------------------------------------------------------------------
+
+    def write(self, writer: Writer, value: Any) -> Any:
+        """The JSON for what is no plain value."""
+        if isinstance(value, Tensor):
+            return self._tensor(writer, value)
+        if isinstance(value, numpy.ndarray):
+            return writer.array(value)
+        if isinstance(value, numpy.generic):
+            return writer.value(value.item())
+        number = self.number(value)
+        if number is not None:
+            return ["o", number]
+        if isinstance(value, nn.Module):
+            node = trees.describe(self, writer, value)
+            return ["o", node[0], {"kind": "module", "tree": node}]
+        return self.describe(writer, value)
+
+    def _tensor(self, writer: Writer, tensor: Tensor) -> Any:
+        number = self.slots.number(tensor)
+        came = any(tensor is t for t in self.given)
+        # A view that is made without gradients calls itself a leaf, and is none that anybody could optimize.
+        if number is None and tensor.requires_grad and tensor.is_leaf and not came and not tensor._is_view():
+            number = self.slot(tensor, loose=not isinstance(tensor, nn.Parameter))
+        if number is not None:
+            return ["p", number, isinstance(tensor, nn.Parameter)]
+        needs = torch.is_grad_enabled() and (tensor.grad_fn is not None or (came and tensor.requires_grad))
+        if needs:
+            writer.needing.append(tensor)
+        writer.plain.append(tensor)
+        there = bool(getattr(tensor, "_is_elsewhere", False))
+        return writer.tensor(tensor, NEEDS_GRAD * needs + ELSEWHERE * there)
+
+    def read(self, reader: Reader, node: list[Any]) -> Any:
+        """The value for JSON that stands for no plain value."""
+        kind, number, *more = node
+        if kind == "p":
+            if more[0]:
+                return self.parameter(number)
+            if number not in self.slots.known:
+                self._theirs(number, Slot(torch.empty(0), loose=True))
+            return self.slots[number].now()
+        if kind != "o":
+            raise ValueError(f"a value of the kind {str(kind)[:20]!r}")
+        if not more or number in self.objects:
+            return self.named(number)
+        if type(number) is not int or self.is_mine(number):
+            raise ValueError(f"{str(number)[:40]!r} is no number of an object")
+        about = more[0]
+        if about["kind"] == "module":
+            module = trees.build(self, reader, about["tree"])
+            self.built(module)
+            return module
+        self.objects[number] = made = self.make(reader, number, about)
+        return made
+
+    def describe(self, writer: Writer, value: Any) -> Any:
+        """The JSON for an object of this side."""
+        raise Unknown(f"a value of type {type(value).__name__}")
+
+    def make(self, reader: Reader, number: int, about: dict[str, Any]) -> Any:
+        """What stands here for an object of the other side."""
+        raise NotImplementedError
+
+    def attributes(self, module: nn.Module) -> list[str]:
+        """The names of a module's attributes that the other side is told."""
+        return []
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def forward(self, module: RemoteModule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a module of the other side."""
+        return self.ask("forward", module, args, kwargs)
+
+    def ask(self, what: str, *args: Any) -> Any:
+        """Put a question and wait for the answer.
+
+        Raises:
+            Over: the other side does not keep to the rules, or is gone. Else what it raised.
+        """
+        writer = Writer(self.write)
+        question = {"ask": what, "args": [writer.value(a) for a in args], "grad": torch.is_grad_enabled()}
+        self._send(writer, question | self.details(writer, what, args))
+        return self._hear(writer.needing)
+
+    def _hear(self, inputs: list[Tensor]) -> Any:
+        while True:
+            head, data = self.wire.receive()
+            try:
+                asks = "ask" in head
+            except TypeError:
+                raise Over("rules", "a message that is neither question nor answer") from None
+            if asks:
+                self._answer(head, data)
+            else:
+                return self._take(head, data, inputs)
+
+    def _take(self, head: dict[str, Any], data: memoryview, inputs: list[Tensor]) -> Any:
+        """Read an answer."""
+        depends = [*inputs, *self.slots.learning()] if torch.is_grad_enabled() else []
+
+        def tie(reader: Reader, tensor: Tensor) -> Tensor:
+            if not depends:
+                return tensor
+            index = len(reader.needing)
+            return _Tie.apply(self, head["call"], index, [tensor], *depends)  # type: ignore[return-value]
+
+        reader = Reader(data, self.read, tie)
+        with self.by_the_rules():
+            value = reader.value(head.get("value"))
+            error = head.get("error") and self._error(head["error"])
+            self._take_changes(reader, head)
+            self.heard(reader, head)
+        self.after(head)
+        if error:
+            raise error
+        return value
+
+    def _error(self, node: dict[str, Any]) -> BaseException:
+        if "mine" in node:
+            return self.errors[node["mine"]]
+        error = errors.read(node, self.special)
+        error.number = node["number"]  # type: ignore[attr-defined]
+        return error
+
+    # --- answering -------------------------------------------------------------------------------
+
+    def serve_one(self) -> None:
+        """Answer the next question."""
+        head, data = self.wire.receive()
+        self._answer(head, data)
+
+    def _answer(self, head: dict[str, Any], data: memoryview) -> None:
+        reader = Reader(data, self.read, lambda _, tensor: tensor.requires_grad_())
+        with self.by_the_rules():
+            args = [reader.value(a) for a in head["args"]]
+            self._take_changes(reader, head)
+            answer, grad = self.answers[head["ask"]], head["grad"]
+        writer, reply = Writer(self.write), {}
+        before, given, self.given = torch.is_grad_enabled(), self.given, reader.needing
+        self.next += 2
+        call = self.next
+        depends = [*reader.needing, *self.slots.learning()] if grad else []
+        self.calls[call] = writer.needing, depends
+        value = None
+        try:
+            with self.answering(head, reader, reply):
+                value = answer(self, *args)
+            torch.set_grad_enabled(True)
+            reply["value"] = writer.value(value)
+        except Over:
+            raise
+        except BaseException as error:
+            reply["error"] = self._written(error)
+        finally:
+            torch.set_grad_enabled(before)
+            self.given = given
+        if writer.needing:
+            reply["call"] = call
+        else:
+            self.calls.pop(call, None)
+        with torch.no_grad():
+            self.closing(writer, reply, value)
+        self._send(writer, reply)
+
+    def _written(self, error: BaseException) -> dict[str, Any]:
+        """An exception as JSON; one that came from the other side goes back as itself."""
+        theirs = getattr(error, "number", None)
+        if theirs is not None and not self.is_mine(theirs):
+            return {"mine": theirs}
+        self.next += 2
+        self.errors[self.next] = error
+        return errors.written(error, self.is_learners) | {"number": self.next}
+
+    def backward(self, call: int, index: int, gradient: Tensor) -> list[Tensor | None]:
+        """The gradients of what a result depends on."""
+        results, inputs = self.calls[call]
+        if getattr(results[index], "_is_elsewhere", False):
+            gradient._is_elsewhere = True
+        found = torch.autograd.grad(results[index], inputs, gradient, retain_graph=True, allow_unused=True)
+        return [g if g is None else g.detach() for g in found]
+
+    answers: dict[str, Callable[..., Any]] = {"backward": backward}
+
+    # --- what changes meanwhile ------------------------------------------------------------------
+
+    def _send(self, writer: Writer, head: dict[str, Any]) -> None:
+        modes = [
+            [number, module.training]
+            for number, known in self.modes.items()
+            if (module := self.objects.get(number)) is not None and module.training != known
+        ]
+        self.modes.update(modes)
+        self.wire.send(head | {"slots": self.slots.changes(writer), "modes": modes}, writer.body)
+
+    def _take_changes(self, reader: Reader, head: dict[str, Any]) -> None:
+        self.slots.take(reader, head["slots"], self.accepts)
+        for number, training in head["modes"]:
+            self.named(number).training = self.modes[number] = bool(training)
+
+    # --- for the two sides to fill in ------------------------------------------------------------
+
+    def by_the_rules(self) -> Any:
+        """A block in which an error means that the other side broke the rules."""
+        raise NotImplementedError
+
+    def answering(self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]) -> Any:
+        """The surroundings in which a question is answered."""
+        raise NotImplementedError
+
+    def details(self, writer: Writer, what: str, args: tuple[Any, ...]) -> dict[str, Any]:
+        """What goes with a question beside its arguments."""
+        return {}
+
+    def accepts(self, slot: Slot) -> bool:
+        """Whether the other side may write to a tensor that both hold."""
+        return True
+
+    def closing(self, writer: Writer, reply: dict[str, Any], value: Any) -> None:
+        """Write what goes with an answer beside its value."""
+
+    def built(self, module: nn.Module) -> None:
+        """A module of the other side was built here."""
+
+    def recorded(self, function: Any, settings: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def heard(self, reader: Reader, head: dict[str, Any]) -> None:
+        """Read what came with an answer beside its value."""
+
+    def after(self, head: dict[str, Any]) -> None:
+        """Do what an answer entails; here a check's own code may run."""
+
+    def is_learners(self, frame: Any) -> bool:
+        return False
+
+
+__all__ = ["Peer", "RemoteObject"]

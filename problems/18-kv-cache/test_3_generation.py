@@ -1,0 +1,400 @@
+"""Problem 18, third part: what generate_cached promises.
+
+Its greedy text is compared with a plain loop over the model, and where it draws with problem 15's generate: same
+seed, same draws. Models are in float64, where no two logits are so close that rounding decides between them.
+Shapes: B batch, T tokens, C n_embd, V vocab_size.
+"""
+
+from functools import cache
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+from common import problem
+from common.testing import (
+    assert_equal,
+    assert_identical,
+    assert_raises,
+    assert_shape,
+    assert_tensor,
+    assert_tokens,
+    assert_true,
+    draw,
+    draw_ids,
+    fail,
+    fill,
+    observe,
+    tiny,
+)
+from common.testing.context import current
+from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
+
+CONFIG = tiny()
+C, V, LIMIT = CONFIG.n_embd, CONFIG.vocab_size, CONFIG.n_positions
+B, T = 4, 6
+
+
+def gpt2(n_layer=1, positions=True, **changes):
+    """A GPT-2 of problem 10 whose texts depend on every token and its position, in eval mode."""
+    model = fill(problem(10).GPT2Model(tiny(n_layer=n_layer, **changes))).double()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.endswith("bias"):
+                p.mul_(0.2)
+            elif name.endswith("attn.c_proj.weight"):
+                p.mul_(6.0)
+        model.wpe.weight.mul_(0.5 if positions else 0.0)
+        model.wte.weight.copy_(3 * F.normalize(model.wte.weight, dim=-1))
+    return model
+
+
+def prompt(size=B, length=T):
+    return draw_ids("prompt", B=size, T=length)
+
+
+def right_text(n_tokens, *, size=B, length=T, max_context=LIMIT, **model):
+    """What the greedy loop of problem 15 writes after that prompt, without any cache: (B, n_tokens)."""
+    here = current()
+    return _right_text(here.seed, here.device, n_tokens, size, length, max_context, **model)
+
+
+@cache
+def _right_text(seed, device, n_tokens, size, length, max_context, **changes):
+    model, text = gpt2(**changes), prompt(size, length)
+    with torch.no_grad():
+        for _ in range(n_tokens):
+            text = torch.cat([text, model(text[:, -max_context:])[:, -1].argmax(-1, keepdim=True)], 1)
+    return text[:, length:]
+
+
+def written(solution, model, ids, n_tokens, max_context=LIMIT, **options):
+    """What generate_cached returns; greedy, if no options say how to draw."""
+    options = options or {"temperature": 0}
+    out = solution.generate_cached(model, ids, n_tokens, max_context, **options)
+    return assert_tensor(out, "the result of generate_cached")
+
+
+# --- what it returns, and what it leaves alone ---------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "n"), [(3, 5), (1, 1), (2, 0)])
+def test_the_result_holds_the_new_tokens_only(solution, size, n):
+    out = written(solution, gpt2(), prompt(size), n)
+    assert_shape(
+        out, (size, n), f"generate_cached(model, batch, {n}, ...) for a prompt of shape {(size, T)}",
+        because="As in generate there is a column for each new token, and none for the prompt.",
+    )
+    assert_equal(str(out.dtype), "torch.int64", "the dtype of the result", because="Token ids are int64.")
+
+
+def test_the_prompt_is_left_as_it_was(solution):
+    ids = prompt()
+    before = ids.clone()
+    written(solution, gpt2(), ids, 2, 5)
+    assert_identical(
+        ids, before, "after generate_cached, the caller's batch",
+        because="The prompt belongs to the caller: a longer text is a new tensor, as torch.cat makes one.",
+    )
+
+
+def inside(model):
+    """What a model consists of, by name: its parameters' identities, and each part's class, attributes and hooks."""
+    found = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
+    for name, part in model.named_modules():
+        place = name or "the model"
+        found[f"{place}, its class or identity"] = id(part), type(part)
+        found[f"{place}, its hooks"] = len(part._forward_hooks) + len(part._forward_pre_hooks)
+        found |= {f"{place}.{attribute}": None for attribute in vars(part)}
+    return found
+
+
+def test_the_model_is_left_as_it_was(solution):
+    model = gpt2()
+    before, values = inside(model), [p.clone() for p in model.parameters()]
+    written(solution, model, prompt(), 2, 5)
+    after = inside(model)
+    assert_equal(
+        sorted(name for name in before.keys() | after.keys() if before.get(name, 0) != after.get(name, 0)), [],
+        "the list of what generate_cached has changed in the model",
+        because="The model belongs to the caller: its parts stay what they are, and no cache is kept in them.",
+    )
+    for old, p in zip(values, model.parameters(), strict=True):
+        assert_identical(
+            p.detach(), old.detach(), "a parameter of the model, after generate_cached,",
+            because="Generation reads the parameters and changes none.",
+        )
+    assert_true(
+        all(p.requires_grad for p in model.parameters()), "a parameter of the model no longer requires a gradient",
+        because="The model may go on learning afterwards; torch.no_grad() does without gradients for a while.",
+    )
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
+def test_the_model_gets_its_mode_back(solution, training):
+    model = gpt2().train(training)
+    written(solution, model, prompt(), 2)
+    because = "The mode is left as it was found, in the model and in each of its parts, which model.train(mode) reaches."
+    assert_equal(model.training, training, "model.training after generate_cached", because=because)
+    other = [name for name, part in model.named_modules() if part.training != training]
+    assert_equal(other, [], "the list of parts that are in another mode after generate_cached", because=because)
+
+
+def test_the_mode_comes_back_after_an_error_too(solution):
+    model = gpt2().train()
+    for name, value in (("temperature", -1.0), ("top_k", 0), ("top_p", 1.5)):
+        with assert_raises(
+            ValueError, f"generate_cached(..., {name}={value})", naming=[f"{value:g}"],
+            because="What filter_logits refuses is refused here, too, with the ValueError that it raises.",
+        ):
+            written(solution, model, prompt(), 2, **{name: value})
+        assert_true(
+            model.training, f"the model is left in eval mode when {name}={value} is refused",
+            because="What has to happen in any case stands under `finally:`, such as model.train(was_training).",
+        )
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
+def test_greedy_text_is_repeatable(solution, training):
+    model, ids = gpt2().train(training), prompt(12)
+    first = written(solution, model, ids, 1)
+    assert_tokens(
+        written(solution, model, ids, 1), first,
+        f"what is written for a prompt for the second time, from a model in {'training' if training else 'eval'} mode",
+        because="Nothing is random: everything works in eval mode while it writes, and layers that are made anew "
+        "start in training mode.",
+    )
+
+
+def test_two_calls_share_nothing(solution):
+    model = gpt2(embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0)
+    first = written(solution, model, prompt(), 3)
+    written(solution, model, draw_ids("other", B=2, T=7), 2)
+    assert_tokens(
+        written(solution, model, prompt(), 3), first, "the text after a prompt, with another call in between",
+        because="Each call begins with empty caches of its own: no default argument, module or model keeps any.",
+    )
+
+
+def test_no_graph_is_built(solution):
+    model = gpt2()
+    with Passes(model) as passes:
+        written(solution, model, prompt(), 2)
+    assert_true(
+        not passes.graph, "generate_cached builds a gradient graph",
+        because="Cached keys and values would hold on to the graph of every step, so it works under torch.no_grad().",
+    )
+    assert_true(
+        torch.is_grad_enabled(), "generate_cached leaves gradients switched off",
+        because="torch.no_grad() as a decorator or a `with` block ends with the call.",
+    )
+
+
+# --- what it costs -------------------------------------------------------------------------------
+
+
+class Passes(TorchFunctionMode):
+    """Counts the tokens that meet a weight, known by its shape, and notes whether a graph is built."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.weights = {"c_fc": (CONFIG.n_inner, C), "c_attn": (3 * C, C)}
+        self.n_layer, self.counted, self.graph = len(model.h), dict.fromkeys(self.weights, 0), False
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        shapes = [tuple(a.shape) for a in args if isinstance(a, torch.Tensor)]
+        if len(shapes) > 1 and isinstance(result, torch.Tensor) and result.ndim:
+            for name, shape in self.weights.items():
+                if (shape in shapes or shape[::-1] in shapes) and result.shape[-1] == shape[0]:
+                    self.counted[name] += result.numel() // shape[0]
+                    self.graph = self.graph or result.requires_grad
+        return result
+
+    def per_layer(self):
+        """How many tokens of the whole batch passed, on average over the layers; the larger count."""
+        return max(self.counted.values()) / self.n_layer
+
+
+@pytest.mark.parametrize(("length", "n"), [(6, 4), (1, 3)])
+def test_while_the_text_fits_no_token_is_read_twice(solution, length, n):
+    model, ids = gpt2(), prompt(B, length)
+    with Passes(model) as passes:
+        written(solution, model, ids, n)
+    read, limit = passes.per_layer() / B, length + n
+    observe("tokens read by each layer", min(read, limit) if read >= limit - 1 else read)
+    if read > limit:
+        fail(
+            f"tokens are read again, though {length} + {n} tokens fit into max_context={LIMIT}:",
+            expected=f"at most {limit} tokens through each layer, each once", got=f"{read:g} tokens",
+            because=f"The caches know what has been read before. Without them it would be "
+            f"{sum(range(length, length + n))} tokens: the whole text in every step.",
+        )
+
+
+# --- what it writes while the text fits ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_layer", [1, 3])
+def test_the_first_token_is_what_the_model_says_after_the_prompt(solution, n_layer):
+    assert_tokens(
+        written(solution, gpt2(n_layer), prompt(12), 1), right_text(1, size=12, n_layer=n_layer),
+        f"the first new token, from a model with n_layer={n_layer}",
+        because="The prompt goes the way of problem 10's forward: wte and wpe, each block of h with both norms and "
+        "both residuals, ln_f, lm_head; and the logits of its last position count.",
+    )
+
+
+@pytest.mark.parametrize("length", [1, T])
+def test_one_layer_without_positions_goes_on_from_its_cache(solution, length):
+    assert_tokens(
+        written(solution, gpt2(positions=False), prompt(B, length), 4), right_text(4, length=length, positions=False),
+        f"what a model of one layer, without positions, writes after {length} tokens",
+        because="Each step feeds the tokens that are not in the cache yet, each once, and they see all that are.",
+    )
+
+
+def test_a_new_token_has_the_position_after_the_past(solution):
+    assert_tokens(
+        written(solution, gpt2(), prompt(7), 4), right_text(4, size=7), "what a model of one layer writes",
+        because="Positions count from the first token of the text: with n tokens in the cache, the next has number n.",
+    )
+
+
+def test_each_layer_has_a_cache_of_its_own(solution):
+    assert_tokens(
+        written(solution, gpt2(n_layer=2), prompt(7), 4), right_text(4, size=7, n_layer=2),
+        "what a model of two layers writes",
+        because="Each layer makes keys and values from what the layer before it gives, and looks at no others.",
+    )
+
+
+def test_one_row_of_the_batch_does_not_touch_another(solution):
+    model, ids = gpt2(), prompt()
+    other = ids.clone()
+    other[1] = (other[1] + 1) % V
+    before = written(solution, model, ids, 3)
+    assert_tokens(
+        written(solution, model, other, 3)[:1], before[:1], "the text of row 0, after changing only row 1 of the prompt",
+        because="The rows are texts that have nothing to do with each other.",
+    )
+
+
+# --- what it writes when the window slides -------------------------------------------------------
+
+
+@pytest.mark.parametrize(("length", "max_context"), [(2, 4), (7, 5), (3, 1), (LIMIT - 1, LIMIT)])
+def test_the_text_goes_on_when_the_window_slides(solution, length, max_context):
+    n = max(max_context - length, 0) + 3
+    assert_tokens(
+        written(solution, gpt2(n_layer=2), prompt(7, length), n, max_context),
+        right_text(n, size=7, length=length, max_context=max_context, n_layer=2),
+        f"what is written after {length} tokens with n_tokens={n} and max_context={max_context}",
+        because=f"The model sees the last {max_context} tokens, positions counted from the first of them: once the "
+        "oldest leaves, each of the others is at another position, and its keys and values are others, too.",
+    )
+
+
+# --- how it draws, and where it ends -------------------------------------------------------------
+
+
+def seeded(number):
+    return torch.Generator(device=draw("d", 1).device).manual_seed(number)
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.6, "top_k": 4}, {"top_p": 0.8}], ids=str)
+def test_the_same_seed_draws_the_same_text_as_generate(solution, options):
+    right = problem(15).generate(gpt2(), prompt(7), 4, LIMIT, generator=seeded(5), **options)
+    assert_tokens(
+        written(solution, gpt2(), prompt(7), 4, generator=seeded(5), **options), right,
+        f"what is drawn with a generator of seed 5 and {options or 'no options'}",
+        because="As in generate each step draws once for the whole batch, with torch.multinomial and the generator, "
+        "from the softmax of what filter_logits makes of the logits and the options.",
+    )
+
+
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 0.01}], ids=str)
+def test_where_one_token_is_left_there_is_no_choice(solution, options):
+    assert_tokens(
+        written(solution, gpt2(), prompt(), 3, **options), right_text(3), f"what is written with {options}",
+        because="Only the most likely token has any probability then.",
+    )
+
+
+def an_end():
+    """A token at which row 0 of the greedy text ends early, and that text as generate gives it with this eos_id."""
+    text = right_text(4)
+    eos = int(text[0, 1])
+    ended = ((text == eos).cumsum(1) - (text == eos).long()) > 0
+    return eos, text.masked_fill(ended, eos)
+
+
+def test_a_row_that_has_ended_is_filled_with_eos(solution):
+    eos, right = an_end()
+    got = written(solution, gpt2(), prompt(), 4, temperature=0, eos_id=eos)
+    left_out = right.size(1) - got.size(-1)  # columns, which is right where all rows have ended
+    if got.ndim == 2 and left_out > 0 and bool((right[:, -left_out:] == eos).all()):
+        got = F.pad(got, (0, left_out), value=eos)
+    assert_tokens(
+        got, right, f"what is written with eos_id={eos}",
+        because="As in generate, a row that has drawn eos_id is filled with it, and the others go on.",
+    )
+
+
+def test_writing_ends_when_all_rows_have(solution):
+    eos, right = an_end()
+    end = right[0].tolist().index(eos) + 1
+    row = written(solution, gpt2(), prompt()[:1], 4, temperature=0, eos_id=eos)[0].tolist()
+    because = "The end is the first eos_id, which is part of the result; what follows it, if anything, is the same."
+    assert_equal(row[:end], right[0, :end].tolist(), f"row 0 alone with eos_id={eos}, up to its end,", because=because)
+    others = [token for token in row[end:] if token != eos]
+    assert_equal(others, [], f"the list of tokens other than eos_id={eos} behind that end", because=because)
+
+
+# --- where it works ------------------------------------------------------------------------------
+
+
+def test_generation_works_in_single_precision(solution):
+    model, right = gpt2().float(), prompt()
+    with torch.no_grad():
+        for _ in range(2):
+            right = torch.cat([right, model(right)[:, -1].argmax(-1, keepdim=True)], 1)
+    assert_tokens(
+        written(solution, model, prompt(), 2), right[:, T:], "what a model in float32 writes",
+        because="Everything is computed in the type of the model's parameters, whichever that is.",
+    )
+
+
+class Owned(TorchFunctionMode):
+    """Notes which operation on the model's own parameters was refused; `elsewhere` knows nothing of a copied model."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.own, self.trouble = {id(p) for p in model.parameters()}, ""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        try:
+            return func(*args, **(kwargs or {}))
+        except DevicesDiffer as error:
+            if any(id(a) in self.own for a in args):
+                self.trouble = str(error)
+            raise
+
+
+def test_generation_works_on_another_device(solution):
+    model, trouble = gpt2(), ""
+    with elsewhere(model) as send, torch.no_grad():
+        try:
+            with Owned(model) as owned:
+                out = solution.generate_cached(model, send(prompt()), 2, 5, top_k=3, eos_id=2)
+            trouble = "" if is_elsewhere(out) else "the result is on the CPU"
+        except DevicesDiffer:
+            trouble = owned.trouble
+    observe("generate_cached on another device", bool(trouble))
+    if trouble:
+        fail(
+            "generate_cached does not work on another device:",
+            expected="everything where model and batch are", got=trouble,
+            because="A tensor that is made on the way is made where the batch is: device=batch.device.",
+        )
