@@ -86,6 +86,7 @@ def pretrain(
     train_loader: DataLoader,
     val_loader: DataLoader,
     epochs: int,
+    *,
     max_lr: float,
     min_lr: float,
     warmup_steps: int,
@@ -97,11 +98,12 @@ def pretrain(
 ) -> list[dict[str, Any]]:
     """Train with AdamW, one update for each batch, and look at both losses every so often.
 
-    Update number s, counted from 1, has the rate `learning_rate(s, ...)`, with a total of
-    epochs * len(train_loader).
-
     Args:
-        eval_every: updates between two records. eval_batches: at most so many for each loss.
+        max_lr, min_lr, warmup_steps: what `learning_rate` is asked with. Update number s, counted
+            from 1, has the rate of step s; total_steps is epochs * len(train_loader).
+        weight_decay: that of the matrices.
+        eval_every: updates between two records.
+        eval_batches: each loss of a record is `evaluate`'s, over at most so many batches.
         grad_clip: the largest norm of all gradients together; None leaves them alone.
         on_eval: is called with each new record.
 
@@ -109,9 +111,9 @@ def pretrain(
         A record for each evaluation: epoch (from 1), step, tokens_seen, train_loss, val_loss.
 
     Raises:
-        ValueError: epochs or eval_every below 1, or a loader without a batch.
+        ValueError: epochs or eval_every below 1, or a train_loader without a batch.
     """
-    # lesson: about 30 lines, helpers included. Refuse, prepare, then for each batch: update, count, record
+    # lesson: about 30 lines. Refuse, prepare, then for each batch: rate, loss, gradient, clip, step, record
     counts = {"epochs": epochs, "eval_every": eval_every, "len(train_loader)": len(train_loader)}
     for name, value in counts.items():
         if value < 1:
@@ -124,7 +126,14 @@ def pretrain(
         for inputs, targets in train_loader:
             step += 1
             rate = learning_rate(step, max_lr, min_lr, warmup_steps, total_steps)
-            _update(model, optimizer, inputs, targets, rate, grad_clip)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = _loss(model, inputs, targets)
+            optimizer.zero_grad()
+            loss.backward()
+            if grad_clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+            optimizer.step()
             tokens_seen += targets.numel()
             if step % eval_every == 0:
                 record = {
@@ -138,22 +147,3 @@ def pretrain(
                 if on_eval is not None:
                     on_eval(record)
     return history
-
-
-def _update(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    inputs: Tensor,
-    targets: Tensor,
-    rate: float,
-    grad_clip: float | None,
-) -> None:
-    """One step of the optimizer, at this learning rate, on one batch (B, T)."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    loss = _loss(model, inputs, targets)
-    optimizer.zero_grad()
-    loss.backward()
-    if grad_clip is not None:
-        nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
-    optimizer.step()
