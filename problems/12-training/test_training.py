@@ -1,159 +1,417 @@
 """Problem 12: what next_token_split, language_model_loss and train_gpt2 promise, from cause to consequence.
 
-Shapes: B batch, T tokens, V vocab_size. The checks of train_gpt2 stand in common/testing/training.py.
+Shapes: B batch, T tokens, V vocab_size. How a step of train_gpt2 is looked at stands in common/testing/learning.py.
 """
 
 import math
 
+import pytest
 import torch
 import torch.nn.functional as F
 
 from common.testing import (
     assert_close,
     assert_equal,
+    assert_identical,
+    assert_input_untouched,
     assert_shape,
     assert_tensor,
+    assert_tokens,
     assert_true,
     draw,
     draw_ids,
+    fail,
+    name_sizes,
+)
+from common.testing.learning import (
+    assert_batch_shape,
+    assert_downhill,
+    assert_every_parameter_moves,
+    assert_every_position_counts,
+    assert_first_update_is_the_rate,
+    assert_fresh_tokens,
+    assert_last_target_is_new,
+    assert_losses_before_the_update,
+    assert_mean_cross_entropy,
+    assert_no_old_gradients,
+    assert_optimizer_remembers,
+    assert_rate_is_constant,
+    assert_rate_is_used,
+    assert_seed_fixes_the_losses,
+    assert_seed_fixes_the_tokens,
+    assert_seed_fixes_the_weights,
+    assert_seeds_differ,
+    assert_targets_come_next,
+    assert_texts_differ,
+    assert_weights_move,
+    assert_whole_vocabulary,
+    trained,
+)
+from common.testing.training import (
+    SIZES,
+    assert_defaults,
+    assert_leaves_gradients_on,
+    assert_logits_for_any_length,
+    assert_one_loss_for_each_step,
+    assert_refuses,
+    assert_size_is_used,
+    assert_the_model_is_causal,
 )
 
 B, T, V = 3, 7, 29
+AXES = {"B": B, "T": T, "V": V}
 
 
 # --- next_token_split ----------------------------------------------------------------------------
 
 
-def test_inputs_and_targets_are_one_shorter_than_the_text(solution):
-    result = solution.next_token_split(draw_ids("tokens", B, T + 1))
-    assert_true(isinstance(result, tuple | list) and len(result) == 2, "next_token_split does not return a pair", because="`return inputs, targets`.")
-    for name, part in zip(("inputs", "targets"), result, strict=True):
-        assert_shape(part, (B, T), name, because="(B, T + 1) tokens make T inputs and T targets: the last token has no target, the first is none.")
+def split(solution, tokens):
+    """next_token_split(tokens), a pair of tensors."""
+    result = solution.next_token_split(tokens)
+    if not (isinstance(result, tuple | list) and len(result) == 2):
+        fail(
+            "next_token_split does not return a pair:", expected="(inputs, targets)", got=type(result).__name__,
+            because="Its last line is `return inputs, targets`.",
+        )
+    return assert_tensor(result[0], "inputs"), assert_tensor(result[1], "targets")
 
 
-def test_targets_are_the_tokens_that_come_next(solution):
-    tokens = torch.arange(B * (T + 1), device=draw("d", 1).device).view(B, T + 1)
-    inputs, targets = solution.next_token_split(tokens)
-    step = int(targets[0, 0] - inputs[0, 0])
-    says = {
-        0: "Your targets are the inputs themselves: the model would learn to copy. targets[t] is tokens[t + 1].",
-        -1: "Inputs and targets are swapped, or shifted the wrong way: the model would predict the past. inputs = tokens[:, :-1], targets = tokens[:, 1:].",
-        2: "Your targets are two tokens ahead. targets[t] is tokens[t + 1].",
-    }.get(step, "inputs = tokens[:, :-1], targets = tokens[:, 1:].")
-    assert_equal(inputs.tolist(), tokens[:, :-1].tolist(), "inputs", because=says)
-    assert_equal(targets.tolist(), tokens[:, 1:].tolist(), "targets", because=says if step != 1 else "The last target is the last token; torch.roll would wrap the first one around.")
-    assert_equal(str(targets.dtype), "torch.int64", "the dtype of the targets", because="cross_entropy wants int64 targets: leave the dtype alone.")
+@pytest.mark.parametrize("length", [1, T])
+def test_inputs_and_targets_are_one_shorter_than_the_text(solution, length):
+    name_sizes(T=length)
+    for name, part in zip(("inputs", "targets"), split(solution, draw_ids("tokens", B, length + 1)), strict=True):
+        assert_shape(
+            part, (B, length), name,
+            because="(B, T + 1) tokens make T inputs and T targets: the last token has no target, and the first is none.",
+        )
+
+
+def test_the_split_leaves_the_tokens_as_they_were(solution):
+    assert_input_untouched(solution.next_token_split, draw_ids("tokens", B, T + 1), what="next_token_split")
+
+
+def test_the_inputs_are_all_tokens_but_the_last(solution):
+    tokens = draw_ids("tokens", B, T + 1)
+    expected = tokens[:, :-1].clone()
+    assert_tokens(split(solution, tokens)[0], expected, "inputs", because="inputs[b, t] is tokens[b, t].")
+
+
+def test_the_targets_are_the_tokens_that_come_next(solution):
+    tokens = draw_ids("tokens", B, T + 1)
+    expected = tokens[:, 1:].clone()
+    assert_tokens(
+        split(solution, tokens)[1], expected, "targets",
+        because="targets[b, t] is tokens[b, t + 1], for the last t as well.",
+    )
+
+
+def test_the_ids_keep_their_type(solution):
+    for name, part in zip(("inputs", "targets"), split(solution, draw_ids("tokens", B, T + 1)), strict=True):
+        assert_equal(
+            str(part.dtype), "torch.int64", f"the dtype of the {name}",
+            because="Ids are looked up in tables, for which embeddings and cross_entropy want int64.",
+        )
 
 
 # --- language_model_loss -------------------------------------------------------------------------
 
 
-def test_the_loss_is_a_scalar(solution):
-    loss = assert_tensor(solution.language_model_loss(draw("logits", B, T, V), draw_ids("targets", B, T)), "the loss")
-    assert_shape(loss, (), "the loss", because="One number, the mean over all positions: a tensor without axes, so that backward() works.")
+def example():
+    """Logits (B, T, V) and targets (B, T)."""
+    return draw("logits", B=B, T=T, V=V), draw_ids("targets", B, T)
+
+
+def right(logits, targets):
+    """What the loss is, computed with float64."""
+    return F.cross_entropy(logits.double().reshape(-1, logits.size(-1)), targets.reshape(-1)).to(logits.dtype)
+
+
+@pytest.mark.parametrize("shape", [(B, T), (B, 1), (1, T), (1, 1)], ids=str)
+def test_the_loss_is_a_scalar(solution, shape):
+    name_sizes(B=shape[0], T=shape[1])
+    loss = solution.language_model_loss(draw("logits", *shape, V), draw_ids("targets", *shape))
+    assert_shape(
+        loss, (), f"the loss of (B, T) = {shape} positions",
+        because="It is one number, a tensor without axes, however many texts and tokens there are.",
+    )
+
+
+def test_the_loss_leaves_logits_and_targets_as_they_were(solution):
+    assert_input_untouched(solution.language_model_loss, *example(), what="language_model_loss")
+
+
+def test_the_loss_is_the_same_when_asked_again(solution):
+    logits, targets = example()
+    first = assert_tensor(solution.language_model_loss(logits, targets), "the loss")
+    solution.language_model_loss(draw("others", 1, 4, V), draw_ids("others", 1, 4))
+    assert_identical(
+        solution.language_model_loss(logits, targets), first, "the loss of the same logits, after that of others,",
+        because="It depends on logits and targets and on nothing else.",
+    )
+
+
+def test_the_loss_sends_a_gradient_to_the_logits(solution):
+    logits, targets = example()
+    loss = assert_tensor(solution.language_model_loss(logits.requires_grad_(), targets), "the loss")
+    assert_true(
+        loss.requires_grad, "no gradient can go back from the loss to the logits",
+        because="backward() goes from the loss to the logits; .item(), detach() and torch.tensor(...) cut the way.",
+    )
 
 
 def test_equal_logits_cost_ln_v(solution):
-    loss = float(solution.language_model_loss(torch.zeros(B, T, V, device=draw("d", 1).device), draw_ids("targets", B, T)))
-    says = {
-        math.log(V) * B * T: "The losses are added up instead of averaged.", math.log(V) * T: "The losses are added up along the text instead of averaged.",
-        math.log2(V): "The logarithm is to base 2: the loss is in nats, to base e.", -math.log(V): "The sign is lost: the loss is minus the log-probability.",
-        math.log(T): "The softmax runs over the positions instead of the vocabulary.", math.log(B): "The softmax runs over the batch instead of the vocabulary.",
-    }  # fmt: skip
-    because = next((text for value, text in says.items() if abs(loss - value) < 1e-4), "A blind guess among V tokens costs ln V.")
-    assert_close(torch.tensor(loss), torch.tensor(math.log(V)), f"the loss of logits that are all equal, with V = {V},", because=because)
-
-
-def test_sure_and_right_costs_nothing_and_sure_and_wrong_costs_the_margin(solution):
-    targets = draw_ids("targets", B, T)
-    sure = 30.0 * F.one_hot(targets, V).float()
-    loss = solution.language_model_loss(sure, targets)
-    squashed = math.log(math.e + V - 1) - 1  # what is left of a certain answer after a second softmax
-    if abs(float(loss) - squashed) < 0.05:
-        says = "cross_entropy takes raw logits. A softmax before it flattens them, and the loss stays near ln V whatever the model does."
-    elif float(loss) > math.log(V):
-        says = "Positions meet other positions' targets: logits and targets are flattened in different orders, or the vocabulary axis is cut."
-    else:
-        says = "A certain and right answer costs nothing: no label smoothing, no second softmax, nothing added to the loss."
-    assert_close(loss, torch.tensor(0.0, device=loss.device), "the loss when every target has a logit of 30 and all others 0", because=says)
-    loss = solution.language_model_loss(sure, (targets + 1) % V)
-    assert_close(loss, torch.tensor(30.0, device=loss.device), "the loss when every logit of 30 is on a wrong token", because="It is minus the log-probability of the target, about 30 here.", atol=1e-3)
-
-
-def test_each_position_is_paired_with_its_own_target(solution):
-    logits, targets = draw("logits", B, T, V), draw_ids("targets", B, T)
-    loss = solution.language_model_loss(logits, targets)
-    expected = F.cross_entropy(logits.reshape(B * T, V), targets.reshape(-1))
-    usual = {
-        "Only the last position counts in your loss: every position has a target.": F.cross_entropy(logits[:, -1], targets[:, -1]),
-        "Only the first position counts in your loss: every position has a target.": F.cross_entropy(logits[:, 0], targets[:, 0]),
-        "The last position is left out of your loss: next_token_split has made as many targets as inputs, and all count.": F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, :-1].flatten()),
-        "The targets are shifted once more inside the loss: next_token_split has done that already.": F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten()),
-        "A softmax comes before cross_entropy, which takes raw logits.": F.cross_entropy(logits.softmax(-1).flatten(0, 1), targets.flatten()),
-        "Logits and targets are flattened in different orders, so positions meet the wrong targets.": F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), targets.flatten()),
-    }
-    says = next((text for text, value in usual.items() if abs(float(loss) - float(value)) < 1e-5), "F.cross_entropy on (B*T, V) logits and (B*T,) targets gives the expected value.")
-    assert_close(loss, expected, "the loss", because=says)
-
-
-def test_the_last_position_counts_as_much_as_the_first(solution):
-    logits = draw("logits", B, T, V).requires_grad_()
-    solution.language_model_loss(logits, draw_ids("targets", B, T)).backward()
-    assert_true(logits.grad is not None, "no gradient reaches the logits", because="The loss is a tensor that hangs on the graph: no .item(), no detach().")
-    idle = [t for t in range(T) if not bool(logits.grad[:, t].any())]
-    assert_equal(idle, [], "the list of positions that take no part in the loss", because="Every position has a target: the loss covers all of them.")
-
-
-def test_every_token_counts_as_a_target(solution):
-    logits = draw("logits", B, T, V)
-    for token in (0, V - 1):
-        targets = torch.full((B, T), token, device=logits.device)
-        assert_close(
-            solution.language_model_loss(logits, targets), F.cross_entropy(logits.flatten(0, 1), targets.flatten()), f"the loss when every target is token {token}",
-            because=f"Token {token} is a token like any other: no ignore_index, no padding.",
-        )  # fmt: skip
-
-
-def test_the_loss_copes_with_large_logits_and_strides(solution):
-    logits, targets = 500 * draw("logits", B, T, V), draw_ids("targets", B, T)
-    loss = solution.language_model_loss(logits, targets)
-    assert_true(bool(loss.isfinite()), "the loss is infinite or NaN for logits of 500", because="log(softmax(x)) underflows: use F.cross_entropy, or log_softmax.")
-    tokens = draw_ids("tokens", B, T + 1)
-    strided = tokens[:, 1:]  # a slice is not contiguous, so view refuses it
+    logits, targets = example()
     assert_close(
-        solution.language_model_loss(draw("logits", B, T, V), strided), F.cross_entropy(draw("logits", B, T, V).flatten(0, 1), strided.flatten()),
-        "the loss for targets that are a slice of a larger tensor", because="Use reshape or flatten: view asks for contiguous memory.",
-    )  # fmt: skip
+        solution.language_model_loss(torch.zeros_like(logits), targets), right(torch.zeros_like(logits), targets),
+        f"the loss of logits that are all equal, for V = {V},",
+        because=f"Each of V tokens then has the probability 1/V, which costs ln V = {math.log(V):.4f} at every position.",
+    )
 
 
-# --- train_gpt2 ----------------------------------------------------------------------------------
-# Here, as checks run in the order in which they come into this file.
+def sure(targets):
+    return 30.0 * F.one_hot(targets, V).float()
 
-from common.testing.training import (  # noqa: E402, F401, I001
-    test_there_is_one_loss_for_each_step,
-    test_the_model_gives_logits_for_the_whole_vocabulary,
-    test_the_sizes_are_those_that_were_asked_for,
-    test_the_model_is_causal,
-    test_the_same_seed_gives_the_same_losses,
-    test_another_seed_gives_other_losses,
+
+def test_sure_and_right_costs_nothing(solution):
+    _, targets = example()
+    assert_close(
+        solution.language_model_loss(sure(targets), targets), sure(targets).new_zeros(()),
+        "the loss when every target has a logit of 30 and all other tokens 0",
+        because="Each target then has a probability of 1, up to rounding, and the logarithm of 1 is 0.",
+    )
+
+
+def test_sure_and_wrong_costs_the_margin(solution):
+    _, targets = example()
+    assert_close(
+        solution.language_model_loss(sure((targets + 1) % V), targets), torch.tensor(30.0, device=targets.device),
+        "the loss when at every position a wrong token has a logit of 30 and all others 0",
+        because="The target has a probability of about exp(-30), and minus the logarithm of that is 30.", atol=1e-3,
+    )
+
+
+def test_the_loss_is_the_mean_over_all_positions(solution):
+    logits, targets = example()
+    expected = right(logits, targets)
+    assert_close(
+        solution.language_model_loss(logits, targets), expected, "the loss",
+        because="It is the mean of -log softmax(logits[b, t])[targets[b, t]] over all B * T positions.",
+    )
+
+
+def test_each_position_is_scored_against_its_own_target(solution):
+    logits, targets = example()
+    theirs = logits.clone().requires_grad_()
+    right(theirs, targets).backward()
+    assert_true(
+        (loss := assert_tensor(solution.language_model_loss(logits.requires_grad_(), targets), "the loss")).requires_grad,
+        "no gradient can go back from the loss to the logits",
+        because="backward() goes from the loss to the logits; .item(), detach() and torch.tensor(...) cut the way.",
+    )
+    loss.sum().backward()
+    assert_close(
+        logits.grad, theirs.grad, "the gradient of the loss by the logits",
+        because="It is (softmax(logits) - one-hot target) / (B * T): at each position one token is pulled up, its own "
+        "target, and all others are pushed down.",
+    )
+
+
+@pytest.mark.parametrize("token", [0, V - 1])
+def test_every_token_counts_as_a_target(solution, token):
+    logits, targets = example()
+    targets = torch.full_like(targets, token)
+    expected = right(logits, targets)
+    assert_close(
+        solution.language_model_loss(logits, targets), expected, f"the loss when every target is token {token}",
+        because=f"GPT-2 has no padding token: id {token} is a token like any other, and is scored like one.",
+    )
+
+
+def test_the_loss_copes_with_large_logits(solution):
+    logits, targets = example()
+    expected = right(500 * logits, targets)
+    assert_close(
+        solution.language_model_loss(500 * logits, targets), expected, "the loss for logits of several hundred",
+        because="exp(500) is infinite and softmax rounds small probabilities to 0, whose logarithm is -inf; "
+        "log-probabilities that are computed in one go stay finite.",
+    )
+
+
+def test_targets_that_are_a_slice_give_the_same(solution):
+    logits, targets = example()
+    tokens = torch.cat([targets[:, :1], targets], dim=1)
+    expected = right(logits, targets)
+    assert_close(
+        solution.language_model_loss(logits, tokens[:, 1:]), expected, "the loss for targets that are tokens[:, 1:]",
+        because="A slice is not contiguous in memory, which view minds and reshape and flatten do not.",
+    )
+
+
+def test_logits_in_another_order_of_memory_give_the_same(solution):
+    logits, targets = example()
+    expected = right(logits, targets)
+    assert_close(
+        solution.language_model_loss(logits.transpose(0, 1).contiguous().transpose(0, 1), targets), expected,
+        "the loss for logits that are not contiguous",
+        because="The same numbers lie in memory in another order, which view minds and reshape and flatten do not.",
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_the_loss_works_in_other_precisions(solution, dtype):
+    logits, targets = example()
+    expected = right(logits.to(dtype), targets)
+    loss = assert_tensor(solution.language_model_loss(logits.to(dtype), targets), "the loss")
+    assert_close(
+        loss, expected, f"the loss for logits in {dtype}", atol=1e-5 if dtype == torch.float64 else 0.1,
+        because="Logits come in the type in which a model computes, and the loss is taken as they come.",
+    )
+
+
+# --- train_gpt2: what it is ----------------------------------------------------------------------
+
+
+def test_the_defaults_are_those_of_the_contract(solution):
+    assert_defaults(solution)
+
+
+@pytest.mark.parametrize("num_steps", [1, 3])
+def test_there_is_one_loss_for_each_step(solution, num_steps):
+    assert_one_loss_for_each_step(solution, num_steps)
+
+
+def test_the_model_gives_logits_for_texts_up_to_block_size(solution):
+    assert_logits_for_any_length(solution)
+
+
+SIZE = {"vocab_size": 23, "block_size": 9, "embed_dim": 20, "num_layers": 2, "num_heads": 3}
+
+
+@pytest.mark.parametrize("size", SIZE)
+def test_the_model_has_the_size_that_was_asked_for(solution, size):
+    assert_size_is_used(solution, size, SIZE[size])
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_the_model_is_causal(solution, mode):
+    assert_the_model_is_causal(solution, mode)
+
+
+# --- train_gpt2: its seed ------------------------------------------------------------------------
+
+
+def test_one_seed_gives_the_same_first_weights(solution):
+    assert_seed_fixes_the_weights(solution)
+
+
+def test_one_seed_gives_the_same_tokens(solution):
+    assert_seed_fixes_the_tokens(solution)
+
+
+def test_one_seed_gives_the_same_losses(solution):
+    assert_seed_fixes_the_losses(solution)
+
+
+def test_another_seed_gives_other_losses(solution):
+    assert_seeds_differ(solution)
+
+
+# --- train_gpt2: its tokens ----------------------------------------------------------------------
+
+
+def test_every_step_trains_the_model_that_is_returned(solution):
+    trained(solution)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_a_step_gets_batch_size_texts_of_block_size_tokens(solution, batch_size):
+    assert_batch_shape(solution, batch_size)
+
+
+def test_every_step_draws_fresh_tokens(solution):
+    assert_fresh_tokens(solution)
+
+
+def test_the_texts_of_a_batch_differ(solution):
+    assert_texts_differ(solution)
+
+
+def test_every_id_of_the_vocabulary_is_drawn(solution):
+    assert_whole_vocabulary(solution)
+
+
+# --- train_gpt2: its loss ------------------------------------------------------------------------
+
+
+def test_every_position_counts_in_the_loss(solution):
+    assert_every_position_counts(solution)
+
+
+def test_the_loss_looks_for_the_next_token(solution):
+    assert_targets_come_next(solution)
+
+
+def test_the_last_target_is_a_token_of_its_own(solution):
+    assert_last_target_is_new(solution)
+
+
+def test_each_step_learns_from_the_mean_cross_entropy(solution):
+    assert_mean_cross_entropy(solution)
+
+
+def test_each_loss_is_that_of_its_step_before_the_update(solution):
+    assert_losses_before_the_update(solution)
+
+
+# --- train_gpt2: its updates ---------------------------------------------------------------------
+
+
+def test_gradients_of_earlier_steps_are_cleared(solution):
+    assert_no_old_gradients(solution)
+
+
+def test_each_step_moves_the_weights(solution):
+    assert_weights_move(solution)
+
+
+def test_every_parameter_moves(solution):
+    assert_every_parameter_moves(solution)
+
+
+def test_each_update_goes_downhill(solution):
+    assert_downhill(solution)
+
+
+def test_the_learning_rate_is_used(solution):
+    assert_rate_is_used(solution)
+
+
+def test_the_first_update_moves_every_weight_by_the_learning_rate(solution):
+    assert_first_update_is_the_rate(solution)
+
+
+def test_the_optimizer_remembers_earlier_steps(solution):
+    assert_optimizer_remembers(solution)
+
+
+def test_every_update_has_the_same_learning_rate(solution):
+    assert_rate_is_constant(solution)
+
+
+# --- train_gpt2: what it refuses, and its manners ------------------------------------------------
+
+
+# No steps and no losses: to some that is a run like any other, so num_steps=0 is not among them.
+@pytest.mark.parametrize(
+    ("size", "value"), [(size, value) for size in SIZES for value in (0, -1) if (size, value) != ("num_steps", 0)]
 )
-from common.testing.learning import (  # noqa: E402, F401
-    test_the_first_loss_is_no_better_than_a_blind_guess,
-    test_the_losses_are_taken_before_each_update,
-    test_training_moves_the_weights,
-    test_one_step_moves_the_weights_by_the_learning_rate,
-    test_each_step_updates_once,
-    test_the_model_does_not_learn_to_copy,
-    test_fresh_tokens_at_every_step_cannot_be_learned_by_heart,
-    test_training_lowers_the_loss_towards_ln_v,
-    test_gradients_of_earlier_steps_are_cleared,
-    test_the_batch_size_is_used,
-    test_each_step_goes_downhill_on_the_loss_of_its_own_batch,
-    test_the_learning_rate_is_used,
-)
-from common.testing.training import (  # noqa: E402, F401
-    test_sizes_below_one_are_refused,
-    test_a_width_that_the_heads_do_not_divide_is_refused,
-    test_the_defaults_are_those_of_the_contract,
-    test_gradients_can_be_taken_afterwards,
-)
+def test_a_size_below_one_is_refused(solution, size, value):
+    assert_refuses(solution, **{size: value})
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused(solution):
+    assert_refuses(solution, embed_dim=12, num_heads=5)
+
+
+def test_gradients_can_be_taken_afterwards(solution):
+    assert_leaves_gradients_on(solution)
