@@ -1,13 +1,11 @@
-"""What each step of train_gpt2 was given and did: read off a recorded run, then computed again.
+"""What each step of train_gpt2 learns from, and how it moves the weights: read off a recorded run.
 
-A run is recorded once for each solution; each claim looks at one side of it. Shapes: B batch, T tokens,
-V vocab_size.
+Shapes: B batch, T tokens, V vocab_size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,225 +13,7 @@ from torch import Tensor
 
 from common.testing.asserts import assert_close, assert_equal, assert_true, fail
 from common.testing.context import observe
-from common.testing.recording import record, replay
-from common.testing.training import SMALL, once, pair, settings
-
-STEPS = 4
-BLOCK, BATCH = SMALL["block_size"], SMALL["batch_size"]
-RATE: float = SMALL["lr"]
-Weights = dict[str, Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class Again:
-    """A step computed again from its tokens and the weights before it: the loss, its gradients."""
-
-    loss: Tensor
-    error: Tensor  # (B, T, V), by the logits
-    gradients: Weights
-
-
-@dataclass(frozen=True, eq=False)
-class Taken:
-    """A step of a run.
-
-    Args:
-        ids: (B, T). error: (B, T, V), the gradient of its loss by the logits.
-        stale: gradients of an earlier step were there when backward() began.
-        before, after: the weights, by name.
-    """
-
-    ids: Tensor
-    error: Tensor
-    stale: bool
-    before: Weights
-    after: Weights
-
-    @property
-    def targets(self) -> Tensor:
-        """(B, T): the tokens that the loss looked for. No logit has a larger gradient than that of the target."""
-        return self.error.abs().argmax(-1)
-
-    def move(self, name: str) -> Tensor:
-        """How far a parameter went."""
-        return self.after[name] - self.before[name]
-
-
-@dataclass(frozen=True, eq=False)
-class Training:
-    """A run, and what it asked for.
-
-    Args:
-        replays: the steps computed again, or the error that this ended in.
-    """
-
-    losses: list[float]
-    steps: list[Taken]
-    num_steps: int
-    replays: list[Again] | Exception
-
-    @property
-    def again(self) -> Iterator[tuple[int, Taken, Again]]:
-        """Each step beside what it should be."""
-        if isinstance(self.replays, Exception):
-            raise self.replays
-        return zip(range(1, len(self.steps) + 1), self.steps, self.replays, strict=True)
-
-
-def trained(solution: Any, **changes: Any) -> Training:
-    """A small run of several steps, each of which trained the model that came back."""
-    run = recorded(solution, **{"num_steps": STEPS, **changes})
-    learned = "the number of steps in which the model that train_gpt2 returns was called with (B, T) ids and learned"
-    assert_equal(
-        len(run.steps), run.num_steps, f"{learned}, for num_steps={run.num_steps},",
-        because="Each step computes model(inputs), the loss of these logits and loss.backward(), and the model that "
-        "is returned in the end is the one that was trained.",
-    )  # fmt: skip
-    return run
-
-
-def recorded(solution: Any, **changes: Any) -> Training:
-    """The same, however many steps were made; one of each kind for a solution."""
-    key = tuple(sorted(changes.items()))
-    run = once(solution.train_gpt2, key, lambda: _recorded(solution, settings(**changes)))
-    settings(**changes)
-    observe("the losses", run.losses)
-    return run
-
-
-def _recorded(solution: Any, given: dict[str, Any]) -> Training:
-    result, made = record(solution.train_gpt2, **given)
-    model, losses = pair(result)
-    end = {name: p.detach().clone() for name, p in model.named_parameters()}
-    weights = [*(step.before for step in made), end]
-    steps = [
-        Taken(step.ids.clone(), step.error.clone(), bool(step.stale), before, after)
-        for step, before, after in zip(made, weights, weights[1:], strict=False)
-        if step.error is not None
-    ]
-    try:
-        replays: list[Again] | Exception = [_again(model, step) for step in made]
-    except Exception as error:
-        replays = error
-    return Training([float(loss) for loss in losses], steps, given["num_steps"], replays)
-
-
-def _again(model: torch.nn.Module, step: Any) -> Again:
-    loss, error, _ = replay(model, step)
-    grads = {name: p.grad.detach().clone() for name, p in model.named_parameters() if p.grad is not None}
-    return Again(loss.clone(), error.clone(), grads)
-
-
-# --- the seed ------------------------------------------------------------------------------------
-
-
-def _twice(solution: Any) -> tuple[Training, Training]:
-    """Two runs of one seed, each after other draws."""
-
-    def after(seed: int) -> Training:
-        torch.manual_seed(seed)
-        torch.rand(seed)
-        return _recorded(solution, settings(num_steps=2))
-
-    runs = once(solution.train_gpt2, "twice", lambda: (after(1), after(2)))
-    for run in runs:
-        observe("the losses", run.losses)
-    return runs
-
-
-def assert_seed_fixes_the_weights(solution: Any) -> None:
-    """Check that two runs with one seed begin with the same weights."""
-    one, two = ([step.before for step in run.steps[:1]] for run in _twice(solution))
-    assert_true(
-        all(torch.equal(p, b[name]) for a, b in zip(one, two, strict=False) for name, p in a.items()),
-        "two runs with one seed begin with different weights",
-        because="The first weights are random, too: they are drawn after torch.manual_seed(seed), and depend on "
-        "nothing that was drawn before the call.",
-    )
-
-
-def assert_seed_fixes_the_tokens(solution: Any) -> None:
-    """Check that two runs with one seed are given the same tokens."""
-    one, two = ([step.ids.tolist() for step in run.steps] for run in _twice(solution))
-    assert_true(
-        one == two, "two runs with one seed are given different tokens",
-        because="What draws the tokens follows from seed alone: the state that torch.manual_seed(seed) sets, or a "
-        "generator that is made anew in each call.",
-    )  # fmt: skip
-
-
-def assert_seed_fixes_the_losses(solution: Any) -> None:
-    """Check that two runs with one seed give the same losses."""
-    one, two = _twice(solution)
-    assert_true(
-        one.losses == two.losses, "two runs with one seed give different losses",
-        because="Whatever is drawn in a run, weights, tokens and dropout, follows from seed, and a call keeps nothing for the next.",
-    )  # fmt: skip
-
-
-def assert_seeds_differ(solution: Any) -> None:
-    """Check that another seed gives other losses."""
-    first, second = recorded(solution, seed=7, num_steps=2), recorded(solution, seed=8, num_steps=2)
-    assert_true(
-        first.losses != second.losses, "two seeds give the same losses",
-        because="What is drawn follows from the argument seed, so another one gives other weights, tokens and losses.",
-    )  # fmt: skip
-
-
-# --- the tokens ----------------------------------------------------------------------------------
-
-
-def assert_batch_shape(solution: Any, batch_size: int) -> None:
-    """Check the shape of what the model is given at each step."""
-    run = recorded(solution, batch_size=batch_size, num_steps=2)
-    wrong = [tuple(step.ids.shape) for step in run.steps if tuple(step.ids.shape) != (batch_size, BLOCK)]
-    assert_equal(
-        wrong[0] if wrong else (batch_size, BLOCK), (batch_size, BLOCK),
-        f"the shape of the model's input in training, for batch_size={batch_size} and block_size={BLOCK},",
-        because="A step draws (batch_size, block_size + 1) tokens: block_size inputs and, one further on, block_size targets.",
-    )  # fmt: skip
-
-
-def assert_fresh_tokens(solution: Any) -> None:
-    """Check that no step gets the texts of an earlier one."""
-    steps = trained(solution).steps
-    again = [i for i, step in enumerate(steps) if any(torch.equal(step.ids, s.ids) for s in steps[:i])]
-    observe("steps whose tokens came before", [i + 1 for i in again])
-    if again:
-        fail(
-            f"step {again[0] + 1} is given the very tokens of a step before it:",
-            expected=f"{STEPS} batches of {BATCH} texts, no two alike",
-            got=f"repeated tokens in {_listed([i + 1 for i in again])}",
-            because="Each step draws tokens of its own: a batch that comes again is learned by heart.",
-        )
-
-
-def assert_texts_differ(solution: Any) -> None:
-    """Check that the texts of a batch are drawn one by one, and the tokens of a text."""
-    ids = trained(solution).steps[0].ids
-    rows, columns = bool((ids[1:] == ids[:1]).all()), bool((ids[:, 1:] == ids[:, :1]).all())
-    assert_true(
-        not rows, "all texts of a batch are the same", because="All (batch_size, block_size + 1) tokens are drawn one by one."
-    )
-    assert_true(
-        not columns, "all tokens of a text are the same",
-        because="All (batch_size, block_size + 1) tokens are drawn one by one.",
-    )  # fmt: skip
-
-
-def assert_whole_vocabulary(solution: Any) -> None:
-    """Check that every id turns up among many."""
-    run = trained(solution, vocab_size=23, batch_size=32, block_size=16, num_steps=1)
-    never = sorted({*range(23)} - {*run.steps[0].ids.flatten().tolist()})
-    observe("ids that never turn up", never)
-    if never:
-        fail(
-            "some tokens of the vocabulary are never drawn:",
-            expected="each of the ids 0 to 22 among the 512 inputs of a step, for vocab_size=23",
-            got=f"no {', '.join(map(str, never))}",
-            because="Tokens are drawn evenly from all ids below vocab_size, 0 and the last one included.",
-        )
-
+from common.testing.training_runs import BLOCK, RATE, Again, Taken, listed, trained
 
 # --- the loss ------------------------------------------------------------------------------------
 
@@ -271,7 +51,9 @@ def assert_targets_come_next(solution: Any) -> None:
         fail(
             "the loss looks for other tokens than the next ones:",
             expected="as the target of each position the token after it",
-            got=_SHIFTS[other[0]] if other else "tokens that stand elsewhere, or that are no tokens of the text",
+            got=_SHIFTS[other[0]]
+            if other
+            else "tokens that stand elsewhere, or that are no tokens of the text",
             because="Where the model has read up to token t, the loss asks it for token t + 1 of the same text.",
         )
 
@@ -295,7 +77,9 @@ def assert_last_target_is_new(solution: Any) -> None:
         fail(
             "the last target of a text is no token of its own:",
             expected=f"the last of the {BLOCK + 1} tokens that were drawn",
-            got=f"a copy of input {copied[0]} in every text" if copied else f"token {int(last[0])} in every text",
+            got=f"a copy of input {copied[0]} in every text"
+            if copied
+            else f"token {int(last[0])} in every text",
             because="T inputs and T targets need T + 1 tokens: the last one is a target only.",
         )
 
@@ -332,7 +116,7 @@ def assert_no_old_gradients(solution: Any) -> None:
         fail(
             f"in step {steps[0]} backward() adds to gradients that are there already:",
             expected="gradients that are None or zero before each backward()",
-            got=f"old ones in {_listed(steps)}",
+            got=f"old ones in {listed(steps)}",
             because="backward() adds to what is there, so the gradients are cleared between a step and the next backward().",
         )
 
@@ -340,13 +124,17 @@ def assert_no_old_gradients(solution: Any) -> None:
 def assert_weights_move(solution: Any) -> None:
     """Check that each step changes the model."""
     steps = trained(solution).steps
-    still = [i for i, step in enumerate(steps, 1) if not any(bool(step.move(n).any()) for n in step.before)]
+    still = [
+        i
+        for i, step in enumerate(steps, 1)
+        if not any(bool(step.move(n).any()) for n in step.before)
+    ]
     observe("steps that change no weight", still)
     if still:
         fail(
             "a step leaves every weight of the model where it was:",
             expected=f"other weights after each of the {len(steps)} steps",
-            got=f"the same ones after {_listed(still)}",
+            got=f"the same ones after {listed(still)}",
             because="After backward() the optimizer's step() moves the model's weights. It can move those that it was "
             "given when it was made, and that have a gradient at that moment.",
         )
@@ -355,7 +143,11 @@ def assert_weights_move(solution: Any) -> None:
 def assert_every_parameter_moves(solution: Any) -> None:
     """Check that the first step moves each parameter that has a gradient."""
     _, step, right = next(trained(solution).again)
-    still = [name for name, g in right.gradients.items() if _clear(right, name).any() and not step.move(name).any()]
+    still = [
+        name
+        for name, g in right.gradients.items()
+        if _clear(right, name).any() and not step.move(name).any()
+    ]
     observe("parameters that do not move", still)
     if still:
         fail(
@@ -463,7 +255,3 @@ def assert_rate_is_constant(solution: Any) -> None:
             got=", ".join(f"{x * RATE:.3g}" for x in far),
             because="Every step makes one update, and every update has the rate lr.",
         )
-
-
-def _listed(steps: list[int]) -> str:
-    return f"step{'s' * (len(steps) > 1)} {', '.join(map(str, steps))}"

@@ -1,4 +1,4 @@
-"""What train_gpt2 returns and refuses, for the two problems that ask for it; what its steps do stands in learning.py.
+"""What train_gpt2 returns, draws and refuses, for the two problems that ask for it.
 
 Random draws, dropout and where the weights start are the learner's own business, so a run is compared with
 other runs and with what follows from it, never with numbers. Shapes: B batch, T tokens, V vocab_size.
@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import torch
-from torch import nn
 
 from common.testing.asserts import assert_equal, assert_raises, assert_shape, assert_true, fail
-from common.testing.axes import name_sizes
 from common.testing.causality import assert_causal
 from common.testing.context import observe
 from common.testing.modules import draw_ids
+from common.testing.training_runs import (
+    BATCH,
+    BLOCK,
+    SMALL,
+    STEPS,
+    listed,
+    once,
+    recorded,
+    run,
+    settings,
+    trained,
+    twice,
+)
 
-SMALL = {
-    "vocab_size": 17,
-    "embed_dim": 12,
-    "num_heads": 2,
-    "num_layers": 1,
-    "block_size": 6,
-    "batch_size": 3,
-    "num_steps": 1,
-    "lr": 1e-2,
-    "seed": 7,
-}
 DEFAULTS = {
     "vocab_size": 100,
     "embed_dim": 64,
@@ -45,57 +43,21 @@ DEFAULTS = {
 }
 SIZES = tuple(name for name in SMALL if name not in ("lr", "seed"))
 
-Made = TypeVar("Made")
-_made: WeakKeyDictionary[Callable[..., Any], dict[Any, Any]] = WeakKeyDictionary()
-
-
-def once(function: Callable[..., Any], key: object, make: Callable[[], Made]) -> Made:
-    """Make something of a learner's function once; checks of the same function get it again, to look at only."""
-    try:
-        known = _made.setdefault(function, {})
-    except TypeError:  # a callable that cannot be kept by
-        return make()
-    if key not in known:
-        known[key] = make()
-    return known[key]
-
-
-def settings(**changes: Any) -> dict[str, Any]:
-    """The arguments of a small run. Its sizes get their letters for messages."""
-    given = {**SMALL, **changes}
-    name_sizes(V=given["vocab_size"], C=given["embed_dim"], T=given["block_size"], B=given["batch_size"])
-    return given
-
-
-def run(solution: Any, **changes: Any) -> tuple[nn.Module, list[float]]:
-    """train_gpt2 at a small size; the pair it returns."""
-    return pair(solution.train_gpt2(**settings(**changes)))
-
-
-def pair(result: Any) -> tuple[nn.Module, list[float]]:
-    """What train_gpt2 returned, after a look at its form."""
-    parts = result if isinstance(result, tuple) else (result,)
-    kinds = ["a model" if isinstance(part, nn.Module) else type(part).__name__ for part in parts]
-    if kinds != ["a model", "list"]:
-        observe("train_gpt2 returns", kinds)
-        fail(
-            "train_gpt2 does not return what it should:",
-            expected="a tuple of two: a model (an nn.Module) and a list",
-            got=f"a tuple of {', '.join(kinds)}" if isinstance(result, tuple) else type(result).__name__,
-            because="Its last line is `return model, losses`.",
-        )
-    return result
-
 
 # --- what it is ----------------------------------------------------------------------------------
 
 
 def assert_defaults(solution: Any) -> None:
     """Check the names and defaults of the arguments, in their order."""
-    given = {name: p.default for name, p in inspect.signature(solution.train_gpt2).parameters.items()}
+    given = {
+        name: p.default for name, p in inspect.signature(solution.train_gpt2).parameters.items()
+    }
     for name, value in DEFAULTS.items():
         assert_equal(
-            given.get(name), value, f"the default of {name}", because="The signature stands in the README's Build section."
+            given.get(name),
+            value,
+            f"the default of {name}",
+            because="The signature stands in the README's Build section.",
         )
     assert_equal(
         [*given][: len(DEFAULTS)], [*DEFAULTS], "the list of arguments",
@@ -190,3 +152,108 @@ def assert_leaves_gradients_on(solution: Any) -> None:
         torch.is_grad_enabled(), "after train_gpt2 gradients are switched off",
         because="Whoever calls it may train on: torch.no_grad() in a `with` ends by itself, set_grad_enabled does not.",
     )  # fmt: skip
+
+
+# --- the seed ------------------------------------------------------------------------------------
+
+
+def assert_seed_fixes_the_weights(solution: Any) -> None:
+    """Check that two runs with one seed begin with the same weights."""
+    one, two = ([step.before for step in run.steps[:1]] for run in twice(solution))
+    assert_true(
+        all(
+            torch.equal(p, b[name]) for a, b in zip(one, two, strict=False) for name, p in a.items()
+        ),
+        "two runs with one seed begin with different weights",
+        because="The first weights are random, too: they are drawn after torch.manual_seed(seed), and depend on "
+        "nothing that was drawn before the call.",
+    )
+
+
+def assert_seed_fixes_the_tokens(solution: Any) -> None:
+    """Check that two runs with one seed are given the same tokens."""
+    one, two = ([step.ids.tolist() for step in run.steps] for run in twice(solution))
+    assert_true(
+        one == two, "two runs with one seed are given different tokens",
+        because="What draws the tokens follows from seed alone: the state that torch.manual_seed(seed) sets, or a "
+        "generator that is made anew in each call.",
+    )  # fmt: skip
+
+
+def assert_seed_fixes_the_losses(solution: Any) -> None:
+    """Check that two runs with one seed give the same losses."""
+    one, two = twice(solution)
+    assert_true(
+        one.losses == two.losses, "two runs with one seed give different losses",
+        because="Whatever is drawn in a run, weights, tokens and dropout, follows from seed, and a call keeps nothing for the next.",
+    )  # fmt: skip
+
+
+def assert_seeds_differ(solution: Any) -> None:
+    """Check that another seed gives other losses."""
+    first, second = recorded(solution, seed=7, num_steps=2), recorded(solution, seed=8, num_steps=2)
+    assert_true(
+        first.losses != second.losses, "two seeds give the same losses",
+        because="What is drawn follows from the argument seed, so another one gives other weights, tokens and losses.",
+    )  # fmt: skip
+
+
+# --- the tokens ----------------------------------------------------------------------------------
+
+
+def assert_batch_shape(solution: Any, batch_size: int) -> None:
+    """Check the shape of what the model is given at each step."""
+    run = recorded(solution, batch_size=batch_size, num_steps=2)
+    wrong = [
+        tuple(step.ids.shape) for step in run.steps if tuple(step.ids.shape) != (batch_size, BLOCK)
+    ]
+    assert_equal(
+        wrong[0] if wrong else (batch_size, BLOCK), (batch_size, BLOCK),
+        f"the shape of the model's input in training, for batch_size={batch_size} and block_size={BLOCK},",
+        because="A step draws (batch_size, block_size + 1) tokens: block_size inputs and, one further on, block_size targets.",
+    )  # fmt: skip
+
+
+def assert_fresh_tokens(solution: Any) -> None:
+    """Check that no step gets the texts of an earlier one."""
+    steps = trained(solution).steps
+    again = [
+        i for i, step in enumerate(steps) if any(torch.equal(step.ids, s.ids) for s in steps[:i])
+    ]
+    observe("steps whose tokens came before", [i + 1 for i in again])
+    if again:
+        fail(
+            f"step {again[0] + 1} is given the very tokens of a step before it:",
+            expected=f"{STEPS} batches of {BATCH} texts, no two alike",
+            got=f"repeated tokens in {listed([i + 1 for i in again])}",
+            because="Each step draws tokens of its own: a batch that comes again is learned by heart.",
+        )
+
+
+def assert_texts_differ(solution: Any) -> None:
+    """Check that the texts of a batch are drawn one by one, and the tokens of a text."""
+    ids = trained(solution).steps[0].ids
+    rows, columns = bool((ids[1:] == ids[:1]).all()), bool((ids[:, 1:] == ids[:, :1]).all())
+    assert_true(
+        not rows,
+        "all texts of a batch are the same",
+        because="All (batch_size, block_size + 1) tokens are drawn one by one.",
+    )
+    assert_true(
+        not columns, "all tokens of a text are the same",
+        because="All (batch_size, block_size + 1) tokens are drawn one by one.",
+    )  # fmt: skip
+
+
+def assert_whole_vocabulary(solution: Any) -> None:
+    """Check that every id turns up among many."""
+    run = trained(solution, vocab_size=23, batch_size=32, block_size=16, num_steps=1)
+    never = sorted({*range(23)} - {*run.steps[0].ids.flatten().tolist()})
+    observe("ids that never turn up", never)
+    if never:
+        fail(
+            "some tokens of the vocabulary are never drawn:",
+            expected="each of the ids 0 to 22 among the 512 inputs of a step, for vocab_size=23",
+            got=f"no {', '.join(map(str, never))}",
+            because="Tokens are drawn evenly from all ids below vocab_size, 0 and the last one included.",
+        )

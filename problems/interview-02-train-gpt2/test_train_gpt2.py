@@ -17,12 +17,10 @@ from common.testing import (
 )
 from common.testing.causality import assert_sees_the_past
 from common.testing.learning import (
-    assert_batch_shape,
     assert_downhill,
     assert_every_parameter_moves,
     assert_every_position_counts,
     assert_first_update_is_the_rate,
-    assert_fresh_tokens,
     assert_last_target_is_new,
     assert_losses_before_the_update,
     assert_mean_cross_entropy,
@@ -30,28 +28,28 @@ from common.testing.learning import (
     assert_optimizer_remembers,
     assert_rate_is_constant,
     assert_rate_is_used,
-    assert_seed_fixes_the_losses,
-    assert_seed_fixes_the_tokens,
-    assert_seed_fixes_the_weights,
-    assert_seeds_differ,
     assert_targets_come_next,
-    assert_texts_differ,
     assert_weights_move,
-    assert_whole_vocabulary,
-    trained,
 )
 from common.testing.training import (
     SIZES,
+    assert_batch_shape,
     assert_defaults,
+    assert_fresh_tokens,
     assert_leaves_gradients_on,
     assert_logits_for_any_length,
     assert_one_loss_for_each_step,
     assert_refuses,
+    assert_seed_fixes_the_losses,
+    assert_seed_fixes_the_tokens,
+    assert_seed_fixes_the_weights,
+    assert_seeds_differ,
     assert_size_is_used,
+    assert_texts_differ,
     assert_the_model_is_causal,
-    run,
+    assert_whole_vocabulary,
 )
-
+from common.testing.training_runs import run, trained
 
 # --- what it returns ------------------------------------------------------------------------------
 
@@ -63,6 +61,10 @@ def test_the_defaults_are_those_of_the_contract(solution):
 @pytest.mark.parametrize("num_steps", [1, 3])
 def test_there_is_one_loss_for_each_step(solution, num_steps):
     assert_one_loss_for_each_step(solution, num_steps)
+
+
+def test_gradients_can_be_taken_afterwards(solution):
+    assert_leaves_gradients_on(solution)
 
 
 def test_the_model_gives_logits_for_texts_up_to_block_size(solution):
@@ -242,7 +244,7 @@ def test_every_update_has_the_same_learning_rate(solution):
     assert_rate_is_constant(solution)
 
 
-# --- what it refuses, and its manners -------------------------------------------------------------
+# --- what it refuses --------------------------------------------------------------------------------
 
 
 # No steps and no losses: to some that is a run like any other, so num_steps=0 is not among them.
@@ -255,7 +257,3 @@ def test_a_size_below_one_is_refused(solution, size, value):
 
 def test_a_width_that_the_heads_do_not_divide_is_refused(solution):
     assert_refuses(solution, embed_dim=12, num_heads=5)
-
-
-def test_gradients_can_be_taken_afterwards(solution):
-    assert_leaves_gradients_on(solution)
