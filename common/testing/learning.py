@@ -5,7 +5,6 @@ Shapes: B batch, T tokens, V vocab_size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from common.testing.asserts import assert_close, assert_equal, assert_true, fail
 from common.testing.context import observe
-from common.testing.training_runs import BLOCK, RATE, Again, Taken, listed, trained
+from common.testing.training_runs import BLOCK, RATE, STEPS, Again, Taken, listed, trained
 
 # --- the loss ------------------------------------------------------------------------------------
 
@@ -97,6 +96,12 @@ def assert_mean_cross_entropy(solution: Any) -> None:
 def assert_losses_before_the_update(solution: Any) -> None:
     """Check each loss against that of the step's own tokens and weights."""
     run = trained(solution)
+    assert_equal(
+        len(run.losses),
+        STEPS,
+        f"the number of losses for num_steps={STEPS}",
+        because="There is one for each step.",
+    )
     for number, _, right in run.again:
         assert_close(
             torch.tensor(run.losses[number - 1]), right.loss, f"the loss that train_gpt2 returns for step {number}",
@@ -165,10 +170,9 @@ def _clear(right: Again, name: str, share: float = 1e-3) -> Tensor:
     return g > max(share * float(g.max()), noise)
 
 
-def _each(step: Taken, right: Again, what: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Something of the moves and gradients of all weights that have a clear gradient, in one row."""
-    rows = [what(step.move(name), g)[_clear(right, name)] for name, g in right.gradients.items()]
-    return torch.cat(rows)
+def _far(step: Taken, right: Again) -> Tensor:
+    """How far each weight went that has a clear gradient, in one row."""
+    return torch.cat([step.move(name)[_clear(right, name)].abs() for name in right.gradients])
 
 
 def assert_downhill(solution: Any) -> None:
@@ -189,9 +193,9 @@ def assert_downhill(solution: Any) -> None:
 def assert_rate_is_used(solution: Any) -> None:
     """Check that ten times the rate moves the weights ten times as far."""
     far = {}
-    for lr in (RATE, 10 * RATE):
-        _, step, right = next(trained(solution, lr=lr, num_steps=1).again)
-        far[lr] = float(_each(step, right, lambda move, _: move.abs()).median())
+    for lr, num_steps in ((RATE, STEPS), (10 * RATE, 1)):
+        _, step, right = next(trained(solution, lr=lr, num_steps=num_steps).again)
+        far[lr] = float(_far(step, right).median())
     ratio = far[10 * RATE] / far[RATE] if far[RATE] else float("nan")
     observe("how much farther ten times the rate goes", round(ratio, 1))
     if not 9 < ratio < 11:
@@ -205,7 +209,7 @@ def assert_rate_is_used(solution: Any) -> None:
 def assert_first_update_is_the_rate(solution: Any) -> None:
     """Check that the first update moves every weight by lr, as Adam's does."""
     _, step, right = next(trained(solution).again)
-    far = _each(step, right, lambda move, _: move.abs()) / RATE
+    far = _far(step, right) / RATE
     middle = float(far.median())
     observe("the first update in rates", round(middle, 1))
     wrong = int(((far - 1).abs() > 0.1).sum())
@@ -245,7 +249,7 @@ def assert_rate_is_constant(solution: Any) -> None:
     """Check that the largest move of each step is about lr."""
     far = []
     for _, step, right in trained(solution).again:
-        far.append(float(_each(step, right, lambda move, _: move.abs()).max()) / RATE)
+        far.append(float(_far(step, right).max()) / RATE)
     observe("the largest moves in rates", [round(x, 1) for x in far])
     wrong = [i for i, x in enumerate(far, 1) if not 0.6 < x < 1.3]
     if wrong:

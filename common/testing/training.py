@@ -118,7 +118,7 @@ def _count(solution: Any) -> int:
 
 def assert_the_model_is_causal(solution: Any, mode: str) -> None:
     """Check that no later token is seen, in eval mode or, with the same draws of dropout, in train mode."""
-    model, _ = run(solution, num_steps=2)
+    model, _ = run(solution)
     model.train(mode == "train")
 
     def logits(ids: torch.Tensor) -> Any:
@@ -191,7 +191,7 @@ def assert_seed_fixes_the_losses(solution: Any) -> None:
 
 def assert_seeds_differ(solution: Any) -> None:
     """Check that another seed gives other losses."""
-    first, second = recorded(solution, seed=7, num_steps=2), recorded(solution, seed=8, num_steps=2)
+    (first, _), second = twice(solution), recorded(solution, seed=8, num_steps=2)
     assert_true(
         first.losses != second.losses, "two seeds give the same losses",
         because="What is drawn follows from the argument seed, so another one gives other weights, tokens and losses.",
@@ -203,7 +203,7 @@ def assert_seeds_differ(solution: Any) -> None:
 
 def assert_batch_shape(solution: Any, batch_size: int) -> None:
     """Check the shape of what the model is given at each step."""
-    run = recorded(solution, batch_size=batch_size, num_steps=2)
+    run = recorded(solution, batch_size=batch_size)
     wrong = [
         tuple(step.ids.shape) for step in run.steps if tuple(step.ids.shape) != (batch_size, BLOCK)
     ]
@@ -247,7 +247,7 @@ def assert_texts_differ(solution: Any) -> None:
 
 def assert_whole_vocabulary(solution: Any) -> None:
     """Check that every id turns up among many."""
-    run = trained(solution, vocab_size=23, batch_size=32, block_size=16, num_steps=1)
+    run = trained(solution, vocab_size=23, batch_size=32, block_size=16, num_steps=1, again=False)
     never = sorted({*range(23)} - {*run.steps[0].ids.flatten().tolist()})
     observe("ids that never turn up", never)
     if never:

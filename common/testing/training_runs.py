@@ -141,9 +141,13 @@ class Training:
         return zip(range(1, len(self.steps) + 1), self.steps, self.replays, strict=True)
 
 
-def trained(solution: Any, **changes: Any) -> Training:
-    """A small run of several steps, each of which trained the model that came back."""
-    run = recorded(solution, **{"num_steps": STEPS, **changes})
+def trained(solution: Any, *, again: bool = True, **changes: Any) -> Training:
+    """A small run of several steps, each of which trained the model that came back.
+
+    Args:
+        again: the steps are computed again.
+    """
+    run = recorded(solution, again=again, **{"num_steps": STEPS, **changes})
     learned = "the number of steps in which the model that train_gpt2 returns was called with (B, T) ids and learned"
     assert_equal(
         len(run.steps), run.num_steps, f"{learned}, for num_steps={run.num_steps},",
@@ -153,16 +157,16 @@ def trained(solution: Any, **changes: Any) -> Training:
     return run
 
 
-def recorded(solution: Any, **changes: Any) -> Training:
+def recorded(solution: Any, *, again: bool = False, **changes: Any) -> Training:
     """The same, however many steps were made; one of each kind for a solution."""
-    key = tuple(sorted(changes.items()))
-    run = once(solution.train_gpt2, key, lambda: _recorded(solution, settings(**changes)))
-    settings(**changes)
+    given = settings(**changes)
+    key = again, *given.values()
+    run = once(solution.train_gpt2, key, lambda: _recorded(solution, given, again))
     observe("the losses", run.losses)
     return run
 
 
-def _recorded(solution: Any, given: dict[str, Any]) -> Training:
+def _recorded(solution: Any, given: dict[str, Any], again: bool) -> Training:
     result, made = record(solution.train_gpt2, **given)
     model, losses = pair(result)
     end = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -173,7 +177,7 @@ def _recorded(solution: Any, given: dict[str, Any]) -> Training:
         if step.error is not None
     ]
     try:
-        replays: list[Again] | Exception = [_again(model, step) for step in made]
+        replays: list[Again] | Exception = [_again(model, step) for step in made if again]
     except Exception as error:
         replays = error
     return Training([float(loss) for loss in losses], steps, given["num_steps"], replays)
@@ -193,7 +197,7 @@ def twice(solution: Any) -> tuple[Training, Training]:
     def after(seed: int) -> Training:
         torch.manual_seed(seed)
         torch.rand(seed)
-        return _recorded(solution, settings(num_steps=2))
+        return _recorded(solution, settings(num_steps=2), again=False)
 
     runs = once(solution.train_gpt2, "twice", lambda: (after(1), after(2)))
     for run in runs:
