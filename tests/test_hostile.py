@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,9 +206,18 @@ def modes() -> list[str]:
 
 
 @pytest.fixture(scope="module", params=modes() if sys.platform == "linux" else [])
-def graded(request, tmp_path_factory) -> Iterator[tuple[dict, Path, str]]:
+def graded(request) -> Iterator[tuple[dict, Path, str]]:
     """The report on all of them, the folder that it is in, and what shut them in."""
-    folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("out")
+    above = Path(tempfile.mkdtemp(prefix="pytest-hostile-"))
+    try:
+        yield grade_all(above, request.param)
+    finally:
+        subprocess.run(["rm", "-rf", above], check=True)  # Python's own way recurses, and there are deep folders
+
+
+def grade_all(above: Path, mode: str) -> tuple[dict, Path, str]:
+    folder, out = above / "class", above / "out"
+    folder.mkdir()
     for name in CASES:
         place = folder / name / find(head(name).get("problem", "05")).name
         place.mkdir(parents=True)
@@ -220,11 +230,11 @@ def graded(request, tmp_path_factory) -> Iterator[tuple[dict, Path, str]]:
     odd_folders(folder)
     before = places()
     asked = ",".join(sorted({"05", *(head(name).get("problem", "05") for name in CASES)}))
-    options = ["--unsafe-no-sandbox"] if request.param == "nothing" else []
-    code = main(["grade", str(folder), "--out", str(out), "--problems", asked, "--seconds", "2", "--memory", "768", "--workers", "2", *options])
-    assert code == 0
+    options = ["--unsafe-no-sandbox"] if mode == "nothing" else []
+    limits = ["--seconds", "2", "--memory", "768", "--workers", "2"]
+    assert main(["grade", str(folder), "--out", str(out), "--problems", asked, *limits, *options]) == 0
     report = json.loads((out / "report.json").read_text())
-    yield report | {"new": sorted(places() - before)}, out, request.param
+    return report | {"new": sorted(places() - before)}, out, mode
 
 
 def places() -> set[str]:
