@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gzip
 import io
 import json
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +61,6 @@ class CausalSelfAttention(nn.Module):
         return self.c_proj(self.c_attn(x)[..., : x.shape[-1]])
 """
 NEIGHBOURS = ("000-first", "fork_bomb-neighbour", "leaves_a_message_1-neighbour", "protocol_slowly-neighbour", "zzz-last")
-LEFT_RUNNING = "sleep 987654"
 
 
 def earned(text: str) -> float:
@@ -229,12 +230,29 @@ def grade_all(above: Path, mode: str) -> tuple[dict, Path, str]:
     odd_archives(folder)
     odd_folders(folder)
     before = places()
+    adopt_orphans()
     asked = ",".join(sorted({"05", *(head(name).get("problem", "05") for name in CASES)}))
     options = ["--unsafe-no-sandbox"] if mode == "nothing" else []
     limits = ["--seconds", "2", "--memory", "768", "--workers", "2"]
     assert main(["grade", str(folder), "--out", str(out), "--problems", asked, *limits, *options]) == 0
     report = json.loads((out / "report.json").read_text())
-    return report | {"new": sorted(places() - before)}, out, mode
+    return report | {"new": sorted(places() - before), "left": left_running()}, out, mode
+
+
+def adopt_orphans() -> None:
+    """From now on whatever loses its parent below this process becomes its child (PR_SET_CHILD_SUBREAPER)."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def left_running() -> list[str]:
+    """The commands of this process's children that run still, once they have had the time to end."""
+    for _ in range(50):
+        listed = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "stat=,args="], capture_output=True, text=True)
+        found = [line for line in listed.stdout.splitlines() if line[:1] != "Z" and not re.search(r" ps --ppid|xdist", line)]
+        if not found:
+            break
+        time.sleep(0.2)
+    return found
 
 
 def places() -> set[str]:
@@ -283,9 +301,7 @@ def test_nothing_was_reached_that_should_not_be(graded):
 
 def test_nothing_is_left_behind(graded):
     report, _, _ = graded
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert LEFT_RUNNING not in listed
-    assert not [line for line in listed.splitlines() if "zygote.py" in line or "grading.judging" in line]
+    assert report["left"] == []
     assert not [path for path in report["new"] if "gpt2" in path or "written" in path]
 
 

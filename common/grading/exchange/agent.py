@@ -159,6 +159,7 @@ class Agent(LearnersFile):
             yield claims.steps_told(self.slots, functools.partial(self.ask, "stepped"))
         if "hub" in head:
             download, cache = head["hub"]
+            self.special["LocalEntryNotFoundError"] = hub.not_there()
             yield hub.standing_in(reader.value(download), self.copies.here(cache), [self.module])
 
     def closing(self, writer: Writer, reply: dict[str, Any], value: Any) -> None:
