@@ -246,9 +246,15 @@ def adopt_orphans() -> None:
 
 def left_running() -> list[str]:
     """The commands of this process's children that run still, once they have had the time to end."""
-    for _ in range(50):
-        listed = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "stat=,args="], capture_output=True, text=True)
-        found = [line for line in listed.stdout.splitlines() if line[:1] != "Z" and not re.search(r" ps --ppid|xdist", line)]
+    for _ in range(100):
+        listed = subprocess.run(
+            ["ps", "--ppid", str(os.getpid()), "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
+        ).stdout
+        children = [line.split(maxsplit=2) for line in listed.splitlines() if " ps --ppid" not in line]
+        for pid, stat, _ in children:
+            if stat.startswith("Z"):  # an orphan that was adopted: namespaces end when their last process is waited for
+                os.waitpid(int(pid), os.WNOHANG)
+        found = [args for _, stat, args in children if not stat.startswith("Z")]
         if not found:
             break
         time.sleep(0.2)
