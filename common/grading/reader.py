@@ -19,7 +19,6 @@ import stat
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -122,6 +121,7 @@ def regular(path: str) -> IO[bytes]:
 
 
 def walk(folder: str, found: Found) -> None:
+    """Look through a folder and those in it."""
     count, left = 0, [PurePosixPath()]
     while left:
         above = left.pop()
@@ -156,6 +156,7 @@ def inside(name: str, found: Found) -> PurePosixPath | None:
 
 
 def unzip(file: IO[bytes], found: Found) -> None:
+    """Look through a zip; members are read into memory."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if len(members) > ENTRIES:
@@ -204,6 +205,7 @@ class _Bounded(io.RawIOBase):
 
 
 def untar(file: IO[bytes], found: Found) -> None:
+    """Look through a tar, packed by gzip or not, from front to back."""
     packed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     stream = io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=file) if packed else file), 1 << 16)
@@ -223,7 +225,7 @@ def untar(file: IO[bytes], found: Found) -> None:
                 found.take(path, content.read(LARGEST + 1) if content else b"", float(member.mtime))
 
 
-def limited() -> Iterator[None]:
+def limit() -> None:
     """Give up what reading does not need."""
     import resource
 
@@ -231,14 +233,14 @@ def limited() -> Iterator[None]:
         resource.RLIMIT_AS: MEMORY, resource.RLIMIT_CPU: SECONDS, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0,
     }.items():  # fmt: skip
         resource.setrlimit(kind, (most, most))
-    yield
 
 
 def main() -> None:
+    """Read, and print what was found."""
     path, patterns = sys.argv[1:]
     found = Found(json.loads(patterns))
     try:
-        next(limited())
+        limit()
         read(path, found)
     except Refused as why:
         found.notes.append(str(why))
