@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --quiet
 DEV := $(UV) run --quiet --group dev
 
-.PHONY: learn test check-course mutants flakes grading-full grading-table lint bench matrix uv clean
+.PHONY: learn test check-course mutants report-review flakes grading-full grading-table lint bench matrix uv clean
 
 learn: .venv/bin/gpt2
 	@$(RUN) gpt2
@@ -23,6 +23,10 @@ check-course: uv
 # Changes each reference in small ways and counts how many of the changes its problem's checks notice.
 mutants: uv
 	$(DEV) gpt2 author mutants
+
+# What a learner would read for each of these changes, into reports.txt, to be skimmed for what is false.
+report-review: uv
+	$(DEV) gpt2 author reports
 
 # A hundred runs with other random numbers, on one thread and two.
 flakes: uv

@@ -6,13 +6,15 @@ import random
 
 import pytest
 
+from common.authoring import mutants, reviews
 from common.authoring.behaviour import family, judged, list_trouble
 from common.course import mistakes
 from common.course.catalogue import Problem, problems
 from common.course.mistakes import Mistake
 from common.judging.diagnosis import diagnose, module_with
 from common.judging.records import Status
-from common.judging.runner import checks_of, outcomes_of
+from common.judging.collecting import checks_of
+from common.judging.runner import outcomes_of
 
 ENTRIES = [(problem, mistake) for problem in problems() for mistake in mistakes.known(problem)]
 
@@ -49,6 +51,20 @@ def test_two_mistakes_at_once_never_get_the_name_of_a_third(problem: Problem):
         if found:
             both = set().union(*(family(problem, m) for m in pair))
             assert set(found.names) & both, (pair[0].name, pair[1].name, found.names)
+
+
+FALSE = [(problem, each) for problem in problems() for each in reviews.false_reports(problem)]
+
+
+@pytest.mark.parametrize(
+    ("problem", "each"), FALSE, ids=[f"{p.key}: {e.mutant[:60]}" for p, e in FALSE]
+)
+def test_what_was_said_falsely_is_not_said_again(problem: Problem, each: reviews.FalseReport):
+    known = dict(mutants.mutants(problem.reference_text))
+    assert each.mutant in known, "the reference has changed: note the mutant as it is now"
+    said = " ".join(" ".join(reviews.read(problem, known[each.mutant])).split())
+    assert said
+    assert each.says not in said
 
 
 def test_a_change_finds_its_line_in_an_equal_rewrite():

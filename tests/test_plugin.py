@@ -95,7 +95,7 @@ BROKEN = {
     "a wrong signature": ("def forward(self, x: Tensor)", "def forward(self, x, mask)", ["missing 1 required", "mask"]),
     "an unwritten part": ("return torch.ones", f"{HOLE} #", ["not written yet: causal_mask"]),
     "an exception inside": ("q @ k.mT", "q @ k", ["RuntimeError in", "line 39, in forward", "scores = q @ k /"]),
-    "a wrong shape": ("merge_heads(weights @ v)", "(weights @ v)", ["mat1 and mat2", "takes 15 channels was given 5"]),
+    "a wrong shape": ("merge_heads(weights @ v)", "(weights @ v)", ["mat1 and mat2", "5 is D and 15 is C"]),
     "no return": ("return self.resid_dropout", "self.resid_dropout", ["got      None", "without a return"]),
     "a wrong value": ("math.sqrt(q.size(-1))", "9.0", ["expected", "got", "sqrt(D)"]),
     "a missing import": ("import math", "import maths", ["line 6", "No module named 'maths'"]),

@@ -80,6 +80,17 @@ def test_a_right_answer_passes_and_a_wrong_one_is_explained(ask: Ask, tmp_path: 
     assert any("right after it" in line for line in report(wrong))
 
 
+def test_two_independent_mistakes_are_two_groups(ask: Ask, tmp_path: Path):
+    text = PROBLEM.reference_text.replace("math.sqrt(q.", "math.sqrt(x.")
+    file = tmp_path / "solution.py"
+    file.write_text(text.replace("Dropout(config.resid_pdrop)", "Dropout(config.attn_pdrop)"))
+    verdict = ask(file, by_cause=True)
+    scaled, rest = verdict.groups
+    assert "sqrt(C)" in scaled.says[0]
+    assert all("dropout" in name or "pdrop" in name for name in rest.checks)
+    assert {*scaled.checks, *rest.checks} == {o.name for o in verdict.wrong}
+
+
 def test_an_endless_loop_is_ended_and_its_line_is_named(ask: Ask, tmp_path: Path):
     file = variant(tmp_path, "        while True:\n            pass\n")
     number = file.read_text().splitlines().index("            pass") + 1
@@ -219,3 +230,4 @@ def test_the_switch_for_machines_without_fork():
     assert CAN_FORK == (
         os.name == "posix" and os.uname().sysname == "Linux" and "GPT2_NO_FORK" not in os.environ
     )
+

@@ -53,6 +53,33 @@ def test_a_session_from_the_skeleton_to_the_next_problem(screen, checkout: Path)
     assert terminal.settings() == terminal.before
 
 
+def test_all_failures_by_cause_on_a_key(screen, checkout: Path):
+    wrong = PROBLEM.reference_text.replace("math.sqrt(q.", "math.sqrt(x.")
+    (checkout / "problems" / PROBLEM.name / "solution.py").write_text(wrong)
+    terminal = screen("watch", "5")
+    terminal.shows("3 more fail, from the same cause")
+    terminal.press("a")
+    shown = terminal.shows("FAILED the gradients are those of the reference")
+    assert shown.count("Cause:") == 1
+    assert shown.count("FAILED") == 4
+
+
+def test_the_cause_is_held_back_for_who_wants_to_think(screen, checkout: Path):
+    file = checkout / "problems" / PROBLEM.name / "solution.py"
+    wrong = PROBLEM.reference_text.replace("math.sqrt(q.", "math.sqrt(x.")
+    file.write_text(wrong)
+    terminal = screen("watch", "5", "--think")
+    shown = terminal.shows("What would give this?")
+    assert "expected 4.12086" in shown
+    assert "Cause" not in shown
+    terminal.press("c")
+    terminal.shows("Cause: You divide by sqrt(C)")
+    file.write_text(wrong.replace("math.sqrt(x.size(-1))", "9.0"))
+    assert "Cause" not in terminal.shows("What would give this?")
+    file.write_text(wrong.replace("math.sqrt(x.size(-1))", "(9.0)"))
+    terminal.shows("A score is q·k / sqrt(D)")
+
+
 def test_reset_asks_and_keeps_a_backup(screen, checkout: Path):
     file = Path(
         shutil.copy(PROBLEM.reference, checkout / "problems" / PROBLEM.name / "solution.py")

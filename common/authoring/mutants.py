@@ -12,6 +12,7 @@ import copy
 import threading
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from common.course.catalogue import Problem
@@ -204,12 +205,20 @@ def _explained(problem: Problem) -> dict[str, str]:
 
 def survives(problem: Problem, source: str) -> bool:
     """Whether every check passes on this source. One that runs without end does not: a learner would notice."""
+    try:
+        with limited():
+            module = loading.execute(source, problem.reference)
+            return all(check.run(module).status == Status.PASSED for check in checks_of(problem))
+    except (KeyboardInterrupt, loading.LoadFailure, NotImplementedError):
+        return False
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Raise KeyboardInterrupt in what runs too long."""
     alarm = threading.Timer(SECONDS, _thread.interrupt_main)
     alarm.start()
     try:
-        module = loading.execute(source, problem.reference)
-        return all(check.run(module).status == Status.PASSED for check in checks_of(problem))
-    except (KeyboardInterrupt, loading.LoadFailure, NotImplementedError):
-        return False
+        yield
     finally:
         alarm.cancel()

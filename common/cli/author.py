@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from common.course.catalogue import Problem, find, problems, shown
 from common.errors import UsageError
@@ -14,19 +15,24 @@ STEPS = {
     "check": "say in one report what a problem lacks or gets wrong",
     "skeleton": "write problems/NN/solution.py anew from the reference (default: all)",
     "mutants": "change the reference in small ways and count what goes unnoticed",
+    "reports": "write what a learner would read for each of these changes, to be skimmed",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(f"  {name:<9} {what}" for name, what in STEPS.items())
-    parser.add_argument("step", choices=STEPS, help="see below")
+    parser.add_argument("step", choices=[*STEPS], help="see below")
     parser.add_argument(
         "names", nargs="*", metavar="problem", help="number or name; for new: 19-slug"
     )
     parser.add_argument(
         "--quick", action="store_true", help="check: leave the mutants out, which take minutes"
     )
+    parser.add_argument(
+        "--out", type=Path, default=Path("reports.txt"), metavar="FILE",
+        help="reports: where they go (default: reports.txt)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
     internals.put_off_the_compiler()
     torch.set_num_threads(1)
+    if args.step == "reports":
+        return _reports(chosen, args.out)
     step = _mutants if args.step == "mutants" else lambda p: _check(p, quick=args.quick)
     return max([step(problem) for problem in chosen])
 
@@ -115,3 +123,20 @@ def _mutants(problem: Problem) -> int:
     for label in found.outdated:
         print(f"    listed as equivalent, but no such survivor: {label}")
     return 1 if found.unexplained else 0
+
+
+def _reports(chosen: list[Problem], file: Path) -> int:
+    from common.authoring.reviews import reviewed
+
+    lines: list[str] = []
+    for problem in chosen:
+        found = [*reviewed(problem)]
+        count = sum(len(each.changes) for each in found)
+        print(f"{problem.name}: {count} changes, {len(found)} different reports", flush=True)
+        lines.append(f"##### {problem.label}")
+        for each in found:
+            lines += ["", *(f"### {change}" for change in each.changes), "", *each.lines]
+        lines.append("")
+        write_atomically(file, "\n".join(lines))  # what is there can be read while the rest is made
+    print(f"{file}: what is false goes into tests/false_reports.toml")
+    return 0

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from dataclasses import replace
 
 from common.cli.markdown import plain
 from common.course.catalogue import Problem, find, problems, road, shown
@@ -71,6 +72,9 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mine", action="store_true", help="take earlier parts from your own solutions"
     )
+    parser.add_argument(
+        "--all", action="store_true", help="show every failing check, sorted by cause"
+    )
 
 
 def check(args: argparse.Namespace) -> int:
@@ -91,7 +95,8 @@ def check(args: argparse.Namespace) -> int:
         torch.set_num_threads(1)  # tensors this small are slower on two
     earlier = "learners" if args.mine else "references"
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    verdict = run(Request(problem.name, problem.solution, earlier=earlier, interactive=interactive))
+    request = Request(problem.name, problem.solution, earlier=earlier, interactive=interactive)
+    verdict = run(replace(request, by_cause=args.all))
     progress.record(verdict)
     for number, line in enumerate(report(verdict, width=min(_width(), 100))):
         good = number == 1 and verdict.passes

@@ -55,7 +55,7 @@ _MAY_CHANGE = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--size", choices=PRESETS, help="shape of the model (default: story, on a GPU small)"
+        "--size", choices=[*PRESETS], help="shape of the model (default: story, on a GPU small)"
     )
     parser.add_argument("--dropout", type=float, metavar="P", help="all three rates at once")
     parser.add_argument(

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from common.cli import learn
@@ -14,13 +15,13 @@ from common.cli.screen import Page, Screen, require_terminal
 from common.course.catalogue import Problem, find, road, shown
 from common.errors import UnknownProblem, UsageError
 from common.judging.records import Verdict
-from common.judging.report import report, wrapped
+from common.judging.report import WIDTH, holds_back, report, wrapped
 from common.learner import progress, work
 from common.learner.progress import State
 from common.running.session import Session
 from common.shell import gpt2
 
-KEYS = "n next  h hint  t task  l list  d diff  r run  x reset  q quit"
+KEYS = "n next  h hint  t task  l list  a all  d diff  r run  x reset  q quit"
 Lines = Callable[[int], list[str]]
 
 
@@ -36,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain", action="store_true", help="print one report after another: no drawing, no keys"
     )
+    parser.add_argument(
+        "--think",
+        action="store_true",
+        help="hold the cause back until c is pressed, or the same failure was saved twice",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,24 +50,46 @@ def run(args: argparse.Namespace) -> int:
     if not args.limit > 0:
         raise UsageError(f"--limit must be above 0 seconds, not {args.limit:g}")
     if args.plain:
-        asyncio.run(in_plain_text(start, args.limit))
+        asyncio.run(in_plain_text(start, args.limit, think=args.think))
     else:
         require_terminal()
-        asyncio.run(_on_a_screen(start, args.limit))
+        asyncio.run(_on_a_screen(start, args.limit, think=args.think))
     return 0
 
 
-async def _on_a_screen(start: Problem, limit: float) -> None:
-    watch = Watch(limit)
+async def _on_a_screen(start: Problem, limit: float, *, think: bool) -> None:
+    watch = Watch(limit, Restraint(think))
     watch.session.open(start)
     await watch.screen.run(watch.session.run())
 
 
-async def in_plain_text(start: Problem, limit: float) -> None:
+class Restraint:
+    """Holds the cause back, if that is wanted, until it is asked for or one failure was seen twice in a row."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted, self.lifted = wanted, False
+        self.seen: tuple[object, ...] = ()
+
+    def lines(self, verdict: Verdict, width: int = WIDTH) -> list[str]:
+        """The report, with the cause or without."""
+        if not self.wanted or self.lifted or not holds_back(verdict):
+            return report(verdict, width=width)
+        held = "What would give this? Save it again as it is, or press c in the terminal's watch, to read the cause."
+        return [*report(verdict, width=width, cause=False), *wrapped(held, width)]
+
+    def look(self, verdict: Verdict) -> None:
+        """Take note of a new verdict."""
+        now = tuple((o.name, o.facts) for o in verdict.wrong)
+        self.lifted, self.seen = now == self.seen, now
+
+
+async def in_plain_text(start: Problem, limit: float, *, think: bool = False) -> None:
     """Print each report; once a problem passes, go on to the next."""
+    restraint = Restraint(think)
 
     def on_verdict(verdict: Verdict) -> None:
-        print(f"\n{datetime.now():%H:%M:%S}", *report(verdict), sep="\n", flush=True)
+        restraint.look(verdict)
+        print(f"\n{datetime.now():%H:%M:%S}", *restraint.lines(verdict), sep="\n", flush=True)
         assert session.problem
         following = next_unsolved(session.problem) if verdict.passes else None
         if following:
@@ -85,7 +113,8 @@ def next_unsolved(problem: Problem) -> Problem | None:
 class Watch:
     """A session, and what of it is on the screen."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, restraint: Restraint) -> None:
+        self.restraint = restraint
         self.session = Session(limit, self.on_verdict, self.on_begin)
         self.verdict: Verdict | None = None
         self.view = "verdict"  # or "list", "text", "reset?"
@@ -107,6 +136,8 @@ class Watch:
 
     def on_verdict(self, verdict: Verdict) -> None:
         self.verdict = verdict
+        if not verdict.request.by_cause:
+            self.restraint.look(verdict)
         self.show("verdict", self._verdict)
 
     def on_key(self, key: str) -> None:
@@ -132,6 +163,8 @@ class Watch:
             "r": self.session.check,
             "h": self._hint,
             "t": lambda: self.show("text", lambda w: plain(learn.task_of(self.problem), w)),
+            "a": self._all,
+            "c": self._cause,
             "d": self._diff,
             "l": self._list,
             "x": self._ask_reset,
@@ -151,7 +184,7 @@ class Watch:
         foot = {
             "list": f"number and Enter to jump, Esc to go back: {self.typed}",
             "reset?": "y replaces it, any other key leaves it",
-        }.get(self.view, KEYS)
+        }.get(self.view, f"c cause  {KEYS}" if self.restraint.wanted else KEYS)
         return Page(head, self.body, foot, self.offset)
 
     def show(self, view: str, body: Lines) -> None:
@@ -167,7 +200,7 @@ class Watch:
 
     def _verdict(self, width: int) -> list[str]:
         assert self.verdict
-        lines = report(self.verdict, width=width)
+        lines = self.restraint.lines(self.verdict, width)
         if not self.verdict.passes:
             return lines
         return [*lines[:2], "", *self._worth_knowing(width), "Press n to go on."]
@@ -185,6 +218,14 @@ class Watch:
         more = f"{left} more with h." if left else "That was the last hint."
         end = f"{more} Save the file to check again, or press r."
         self.show("text", lambda w: [hint.title, "", *plain(hint.text, w), "", *wrapped(end, w)])
+
+    def _all(self) -> None:
+        """Every failing check, sorted by cause."""
+        self.session.check(replace(self.session.request(self.problem), by_cause=True))
+
+    def _cause(self) -> None:
+        self.restraint.lifted = True
+        self._back()
 
     def _diff(self) -> None:
         if not (self.verdict and self.verdict.passes):

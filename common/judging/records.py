@@ -95,6 +95,18 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Failing checks of one cause.
+
+    Args:
+        says: the cause; several sentences where it is one of them, none where it is not known.
+    """
+
+    checks: tuple[str, ...]
+    says: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Example:
     """An example of the README after it was run; `facts` is the first line that went wrong, and how."""
 
@@ -122,6 +134,7 @@ class Request:
         earlier: where earlier parts come from: "references", "learners", or a folder of solutions.
         examples: run the README's examples instead of the checks.
         checks: names of those to run; empty means all but the slow ones.
+        by_cause: also sort all failing checks by their causes.
         limit: seconds until a child is ended.
         interactive: the learner's code may talk to the terminal (breakpoint, input).
     """
@@ -133,6 +146,7 @@ class Request:
     earlier: str = "references"
     examples: bool = False
     checks: tuple[str, ...] = ()
+    by_cause: bool = False
     device: str = "cpu"
     seed: int = 0
     limit: float = 10.0
@@ -162,6 +176,7 @@ class Verdict:
     outcomes: tuple[Outcome, ...] = ()
     diagnosis: Diagnosis | None = None
     first_line: FirstLine | None = None
+    groups: tuple[Group, ...] = ()
     examples: tuple[Example, ...] = ()
     whole: bool = True
     ended: Ended | None = None
@@ -206,6 +221,7 @@ class Verdict:
                 "outcomes": tuple(Outcome(**_tuples(o, status=Status)) for o in data["outcomes"]),
                 "diagnosis": diagnosis,
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
+                "groups": tuple(Group(**_tuples(g)) for g in data["groups"]),
                 "examples": tuple(Example(**_tuples(e)) for e in data["examples"]),
                 "ended": data["ended"] and Ended(data["ended"]),
             }

@@ -13,12 +13,26 @@ WIDTH = 80
 _PRINTED = 3  # lines of what the learner's code printed
 
 
-def report(verdict: Verdict, *, width: int = WIDTH) -> list[str]:
-    """The verdict on one problem, about 15 lines at most."""
+def report(verdict: Verdict, *, width: int = WIDTH, cause: bool = True) -> list[str]:
+    """The verdict on one problem, about 15 lines at most.
+
+    Args:
+        cause: tell it; else only what was seen, for who wants to think first.
+    """
     problem = find(verdict.request.problem)
     head = _head(problem, verdict)
-    body = _body(problem, verdict)
+    if verdict.groups:
+        body = _by_cause(problem, verdict)
+    else:
+        body = _body(problem, verdict, cause=cause)
     return [head, *(line for text in body for line in wrapped(text, width))]
+
+
+def holds_back(verdict: Verdict) -> bool:
+    """Whether the report can say more than what was seen."""
+    return bool(verdict.wrong) and bool(
+        verdict.diagnosis or verdict.first_line or _to_show(verdict).because
+    )
 
 
 def _head(problem: Problem, verdict: Verdict) -> str:
@@ -29,7 +43,26 @@ def _head(problem: Problem, verdict: Verdict) -> str:
     return f"{problem.label} · {shown(request.file)} ({owner})"
 
 
-def _body(problem: Problem, verdict: Verdict) -> list[str]:
+def _by_cause(problem: Problem, verdict: Verdict) -> list[str]:
+    """Every failing check: below its cause, or with what was seen where none is known."""
+    by_name = {outcome.name: outcome for outcome in verdict.outcomes}
+    lines = []
+    for group in verdict.groups:
+        failing = [by_name[name] for name in group.checks]
+        if group.says:
+            lines += [*_cause(group.says), *(f"  FAILED  {o.sentence}" for o in failing), ""]
+            continue
+        if len(verdict.groups) > 1:
+            lines.append("No single one of these gives the rest; several at once may:")
+        for outcome in failing:
+            lines += [f"FAILED  {outcome.sentence}", *("  " + fact for fact in outcome.facts)]
+            lines += ["  " + outcome.because] if outcome.because else []
+    todo = sum(o.status == Status.TODO for o in verdict.outcomes)
+    count = f"{verdict.passed} of {len(verdict.outcomes)} checks pass"
+    return [*lines, count + (f"; {todo} wait for code not written yet." if todo else ".")]
+
+
+def _body(problem: Problem, verdict: Verdict, *, cause: bool) -> list[str]:
     again = "Next: mend this and run again."
     if verdict.ended:
         return ended_lines(verdict)
@@ -54,16 +87,17 @@ def _body(problem: Problem, verdict: Verdict) -> list[str]:
     first = _to_show(verdict)
     lines = [f"FAILED  {first.sentence}", *("  " + fact for fact in first.facts)]
     certain = verdict.diagnosis and verdict.diagnosis.certainty != Certainty.LIKELY
-    if first.because and not certain:
+    if first.because and not certain and cause:
         lines.append("  " + first.because)
     lines += _printed([first])
-    if verdict.diagnosis:
+    if verdict.diagnosis and cause:
         lines += cause_lines(verdict.diagnosis, len(verdict.wrong))
-    if verdict.first_line:
+    if verdict.first_line and cause:
         lines.append(verdict.first_line.sentence)
     others = len(verdict.wrong) - 1
     if others:
-        same = certain and verdict.diagnosis and verdict.diagnosis.certainty == Certainty.CAUSE
+        known = verdict.diagnosis and verdict.diagnosis.certainty == Certainty.CAUSE
+        same = known and cause
         count += f"; {others} more fail{'s' * (others == 1)}" + (
             ", from the same cause" if same else ""
         )
@@ -81,6 +115,10 @@ def cause_lines(diagnosis: Diagnosis, wrong: int) -> list[str]:
         return [
             f"One cause, which explains {diagnosis.explains} of the {wrong} failing checks: {says[0]}"
         ]
+    return _cause(says)
+
+
+def _cause(says: Sequence[str]) -> list[str]:
     if len(says) == 1:
         return [f"Cause: {says[0]}"]
     return [

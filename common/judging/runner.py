@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import torch
@@ -15,15 +15,19 @@ from common.judging.collecting import checks_of
 from common.judging.diagnosis import BUDGET, diagnose
 from common.judging.examples import try_examples
 from common.judging.first_line import first_wrong_line
+from common.judging.grouping import grouped
 from common.judging.records import Outcome, Request, Verdict
 from common.testing.context import surroundings
 
 
-def run(request: Request, *, budget: float = BUDGET) -> Verdict:
+def run(
+    request: Request, *, budget: float = BUDGET, on_checked: Callable[[], None] = lambda: None
+) -> Verdict:
     """Load the file, run the checks on it in this process, and name the cause of what fails.
 
     Args:
-        budget: seconds for the diagnosis; 0 leaves it out.
+        budget: seconds for the search for two mistakes at once; 0 leaves the whole diagnosis out.
+        on_checked: called when the learner's code has been through its checks.
 
     Raises:
         CourseError: the problem's own files cannot be used, or there is no such check.
@@ -42,14 +46,21 @@ def run(request: Request, *, budget: float = BUDGET) -> Verdict:
         if request.examples:
             return Verdict(request, examples=tuple(try_examples(problem.readme, module)))
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
-        diagnosis, line = None, None
+        on_checked()
+        diagnosis, line, groups = None, None, ()
         if budget and any(o.status.is_wrong for o in outcomes):
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)
             reference = loading.load(problem.reference)
             line = first_wrong_line([*zip(checks, outcomes, strict=True)], module, reference)
+            groups = grouped(problem, checks, outcomes) if request.by_cause else ()
     whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
     return Verdict(
-        request, outcomes=tuple(outcomes), diagnosis=diagnosis, first_line=line, whole=whole
+        request,
+        outcomes=tuple(outcomes),
+        diagnosis=diagnosis,
+        first_line=line,
+        groups=groups,
+        whole=whole,
     )
 
 

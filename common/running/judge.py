@@ -136,6 +136,8 @@ class _Worker:
                         on_ready()
                     elif word == "child":
                         clock.reschedule(asyncio.get_running_loop().time() + request.limit + _GRACE)
+                    elif word == "checked":
+                        clock.reschedule(None)  # the rest is the course's own code
                     elif word == "verdict":
                         return Verdict.from_json(value)
                     elif word == "exit":

@@ -7,6 +7,7 @@ stdin and answers go out on stdout, a word and a JSON value a line:
     judge ["{request}", "/tmp/trace"]  judge a file; the learner's stack goes to the trace when time is up
     ready null                         loaded
     child 4711                         the process that has begun to judge
+    checked null                       the learner's code is through; what takes time now is the diagnosis
     verdict "{...}"                    its answer
     exit 0                             it has ended, with that code
 
@@ -119,11 +120,15 @@ class Worker:
         with trace.open("w", encoding="utf-8") as file:
             faulthandler.dump_traceback_later(request.limit, exit=True, file=file)
             try:
-                verdict = run(request)
+                verdict = run(request, on_checked=self._checked)
             except CourseError as error:
                 verdict = Verdict(request, ended=Ended.BROKEN, where=str(error))
             faulthandler.cancel_dump_traceback_later()
         self.say("verdict", verdict.to_json())
+
+    def _checked(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        self.say("checked")
 
 
 def _first_operations() -> None:

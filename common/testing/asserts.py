@@ -115,9 +115,11 @@ def assert_close(
     if place is None:
         return
     at = f" at {list(place)}" if place else ""
-    lost = tensor.isnan() & ~expected.isnan() if tensor.is_floating_point() else None
-    if lost is not None and lost.any():
-        share = f", {int(lost.sum())} of {tensor.numel()} values are" if tensor.numel() > 1 else ""
+    wanted = number(expected[place])
+    if tensor.is_floating_point() and tensor[place].isnan():
+        lost = int(tensor.isnan().sum())
+        share = f", {lost} of {tensor.numel()} values are" if tensor.numel() > 1 else ""
+        wanted = wanted if expected[place].isfinite() else "a number"
         how = f"is NaN{at}{share}:"
     else:
         count = int((~_close(tensor, expected, atol, rtol)).sum())
@@ -125,7 +127,7 @@ def assert_close(
         how = f"is wrong{at} (tolerance {atol:g}{more}):"
     fail(
         f"{what} {how}",
-        expected=number(expected[place]),
+        expected=wanted,
         got=number(tensor[place]),
         because=because,
     )

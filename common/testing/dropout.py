@@ -21,7 +21,7 @@ def assert_dropped(
     if bool(assert_tensor(values, what).isnan().any()):
         observe(f"{what} with dropout", "NaN")
         fail(
-            f"{what} is NaN in train mode:",
+            f"there is NaN in {what} in train mode:",
             expected=f"0 or {number(expected)}" if isinstance(expected, float) else "numbers",
             got="NaN",
             because=because,
