@@ -179,10 +179,11 @@ class _Judge:
         with _sockets() as (ours, theirs):
             numbers = [s.fileno() for s in theirs]
             environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+            environment |= {"TMPDIR": folder, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
             started = subprocess.Popen(
                 [sys.executable, "-m", "common.grading.judging", *map(str, numbers)], pass_fds=numbers, cwd=ROOT,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-                env=environment | {"TMPDIR": folder, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+                env=environment,
             )  # fmt: skip
         judge = cls(*ours, started.pid)
         judge.started = started

@@ -20,7 +20,7 @@ import socket
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -223,7 +223,7 @@ class Server:
             raise Over("gone", "a question came without its socket")
         return socket.socket(fileno=found[0])
 
-    _answers = {"prepare": prepare, "fork": fork, "judge": judge, "go on": go_on}
+    _answers: ClassVar = {"prepare": prepare, "fork": fork, "judge": judge, "go on": go_on}
 
     def _prepared(self, name: str, secret: str) -> Prepared:
         if (name, secret) not in self.prepared:

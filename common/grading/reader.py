@@ -91,7 +91,8 @@ def text_of(data: bytes) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise Refused(f"line {line} is no UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8") from None
+        byte = f"byte 0x{data[error.start]:02x}"
+        raise Refused(f"line {line} is no UTF-8 text ({byte}); save the file as UTF-8") from None
     if "\0" in text:
         raise Refused("holds a null byte, so it is no Python source")
     return text.replace("\r\n", "\n").replace("\r", "\n")

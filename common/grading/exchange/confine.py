@@ -37,7 +37,7 @@ _ALLOWED = """
     exit exit_group getpid gettid getppid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp getsid
     getrusage times sysinfo uname getrandom getcpu sched_getaffinity getrlimit getpriority
     poll ppoll select pselect6 recvfrom sendto recvmsg sendmsg getsockopt getsockname
-""".split()
+""".split()  # noqa: SIM905
 # fmt: on
 _ALLOWED_FCNTL = (0, 1, 2, 3, 1030)  # copy a descriptor, close on exec, read flags; nobody's signals
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ class Judge(JudgesThings):
     that asks whether an input was left alone has to pass in both ways.
     """
 
-    special = {"DevicesDiffer": DevicesDiffer, "NoTerminal": NoTerminal}
+    special: ClassVar = {"DevicesDiffer": DevicesDiffer, "NoTerminal": NoTerminal}
 
     def __init__(self, wire: Wire, problem: Problem) -> None:
         super().__init__(wire, problem)

@@ -7,13 +7,14 @@ function that it handed over.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 import torch
 from torch import Tensor, nn
 
 from . import errors, trees
+from .gradients import Tie
 from .shared import Shared
 from .slots import Slot
 from .standins import RemoteModule
@@ -21,28 +22,10 @@ from .values import ELSEWHERE, NEEDS_GRAD, Reader, Unknown, Writer
 from .wire import Over, Wire
 
 
-class _Tie(torch.autograd.Function):
-    """Ties a result of the other side into this side's graph; backward asks for the gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, peer: Peer, call: int, index: int, result: list[Tensor], *inputs: Tensor) -> Tensor:
-        ctx.question = peer, call, index
-        ctx.shapes = [(t.shape, t.dtype) for t in inputs]
-        return result[0]
-
-    @staticmethod
-    def backward(ctx: Any, *gradient: Tensor) -> Any:
-        peer, call, index = ctx.question
-        found = peer.ask("backward", call, index, gradient[0].contiguous())
-        if [(g.shape, g.dtype) if isinstance(g, Tensor) else s for g, s in zip(found, ctx.shapes, strict=True)] != ctx.shapes:
-            raise Over("rules", "gradients of other shapes than the inputs")
-        return None, None, None, None, *found
-
-
 class Peer(Shared):
     """What both sides have in common: putting questions and answering them."""
 
-    special: dict[str, type[BaseException]] = {}  # exceptions beyond the builtins that may cross
+    special: ClassVar[dict[str, type[BaseException]]] = {}  # exceptions beyond the builtins that may cross
     may_look = True  # at attributes of the other side's objects that it did not describe
 
     def __init__(self, wire: Wire, first: int) -> None:
@@ -168,7 +151,7 @@ class Peer(Shared):
             if not depends:
                 return tensor
             index = len(reader.needing)
-            return _Tie.apply(self, head["call"], index, [tensor], *depends)  # type: ignore[return-value]
+            return Tie.apply(self, head["call"], index, [tensor], *depends)  # type: ignore[return-value]
 
         reader = Reader(data, self.read, tie)
         with self.by_the_rules():
@@ -245,7 +228,7 @@ class Peer(Shared):
         found = torch.autograd.grad(results[index], inputs, gradient, retain_graph=True, allow_unused=True)
         return [g if g is None else g.detach() for g in found]
 
-    answers: dict[str, Callable[..., Any]] = {"backward": backward}
+    answers: ClassVar[dict[str, Callable[..., Any]]] = {"backward": backward}
 
     # --- what changes meanwhile ------------------------------------------------------------------
 

@@ -29,9 +29,9 @@ from typing import Any
 _HERE = str(Path(__file__).resolve().parents[1])
 sys.path.insert(0, _HERE)
 
-import torch  # noqa: E402
-from exchange import agent, confine  # noqa: E402
-from exchange.wire import Over, Wire  # noqa: E402
+import torch
+from exchange import agent, confine
+from exchange.wire import Over, Wire
 
 # Neither these modules nor the course's are to be had by a student's import.
 sys.path[:] = [p for p in sys.path if p != _HERE and not Path(p, "common", "course").is_dir()]
@@ -43,7 +43,8 @@ def load(path: str) -> ModuleType:
     """A module by its file alone."""
     name = f"exchange.{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
