@@ -46,10 +46,20 @@ def test_a_files_name_says_what_it_answers(tmp_path: Path):
     names = ["problems/01-embeddings/solution.py", "work/02-attention-basics/solution.py", "03-scaled-attention.py",
              "04_multi_head_attention.py", "solution_05.py", "Solution-06.py", "07.py", "problem_08.py",
              "solution_interview_01.py", "interview-02-train-gpt2/solution.py"]  # fmt: skip
-    others = ["solution.py", "notes_09.py", "10.txt", "111.py", "tests/12.py", "solutions/13-tokenizer/solution.py"]
+    others = [
+        "solution.py",
+        "notes_09.py",
+        "10.txt",
+        "111.py",
+        "tests/12.py",
+        "solutions/13-tokenizer/solution.py",
+    ]
     found = hand_in(tmp_path / "ada", {name: name for name in names + others}).files
-    assert {find(name).key: text for name, text in found.items()} == {
-        key: name for key, name in zip([f"{n:02}" for n in range(1, 9)] + ["interview-01", "interview-02"], names, strict=True)
+    assert dict(zip((find(name).key for name in found), found.values(), strict=True)) == {
+        key: name
+        for key, name in zip(
+            [f"{n:02}" for n in range(1, 9)] + ["interview-01", "interview-02"], names, strict=True
+        )
     }
 
 
@@ -69,7 +79,11 @@ def test_folders_and_archives_of_a_class(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "nobody").mkdir()
     found = [read(s, problems()) for s in find_submissions(tmp_path)]
-    assert [(s.name, s.files.get(FIVE.name)) for s in found] == [("Ada", "x = 2\n"), ("ada", "x = 1\n"), ("nobody", None)]
+    assert [(s.name, s.files.get(FIVE.name)) for s in found] == [
+        ("Ada", "x = 2\n"),
+        ("ada", "x = 1\n"),
+        ("nobody", None),
+    ]
     assert len({s.slug.lower() for s in found}) == 3
 
 
@@ -83,7 +97,13 @@ def test_what_is_no_class_is_said(tmp_path: Path):
 
 
 def test_the_list_of_problems():
-    assert [p.key for p in chosen("01-03,10,interview-1")] == ["01", "02", "03", "10", "interview-01"]
+    assert [p.key for p in chosen("01-03,10,interview-1")] == [
+        "01",
+        "02",
+        "03",
+        "10",
+        "interview-01",
+    ]
     for text in ("77-80", " , ", "05-x"):
         with pytest.raises(UsageError):
             chosen(text)
@@ -107,7 +127,10 @@ SCHEME = Scheme({FIVE.name: (
         (CHECKS[1:], [0, 0, 0, 0]),  # one case of the core is missed, and all else needs it
         ([c for c in CHECKS if c != "test_extra_b"], [6, 2, Fraction(1, 2), 1]),
         ([c for c in CHECKS if c != "test_more"], [6, 0, 1, 0]),
-        (["test_core[1]", "test_core[2]"], [0, 0, 0, 0]),  # what the skeleton passes, and nothing else
+        (
+            ["test_core[1]", "test_core[2]"],
+            [0, 0, 0, 0],
+        ),  # what the skeleton passes, and nothing else
         (["test_core[1]", "test_core[2]", "test_other", "not_a_check"], [6, 0, 0, 0]),
     ],
 )
@@ -138,7 +161,10 @@ def test_every_requirement_names_checks_that_are_there(problem):
         ('["05".a]\npoints = 1\ntests = "t"', "list of names"),
         ('["05".a]\npoints = 1\ntests = ["t"]\nneeds = ["b"]', "which is not there"),
         ('["05".a]\npoints = 1\nweight = 3', "weight"),
-        ('["05".a]\npoints=1\ntests=["t"]\nneeds=["rest"]\n["05".rest]\npoints=1\nneeds=["a"]', "needs itself"),
+        (
+            '["05".a]\npoints=1\ntests=["t"]\nneeds=["rest"]\n["05".rest]\npoints=1\nneeds=["a"]',
+            "needs itself",
+        ),
     ],
 )
 def test_a_mistake_in_a_file_of_requirements_is_named(tmp_path: Path, text: str, says: str):
@@ -161,11 +187,16 @@ def test_the_table_of_mistakes_says_what_some_of_them_earn():
     for problem in draw.sample([p for p in problems() if p.key <= "12"], 4):
         mistake = draw.choice(known(problem))
         found = table.step(table.share(read_scheme(), problem, mistake))
-        assert kept[problem.label].get(table.plain(mistake)) == found, f"{problem.key} {mistake.name}: make grading-table"
+        assert kept[problem.label].get(table.plain(mistake)) == found, (
+            f"{problem.key} {mistake.name}: make grading-table"
+        )
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path, monkeypatch):
-    made = {"05 Causal masking": {"a": "nothing", "b: c": "more", "d, e": "nothing"}, "06 Feed-forward": {}}
+    made = {
+        "05 Causal masking": {"a": "nothing", "b: c": "more", "d, e": "nothing"},
+        "06 Feed-forward": {},
+    }
     monkeypatch.setattr(table, "FILE", tmp_path / "table.md")
     table.FILE.write_text(table.text(made))
     assert table.written() == made
@@ -200,7 +231,11 @@ def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path):
 
 @needs_linux
 def test_two_runs_at_once_do_not_share_a_folder(tmp_path: Path):
-    with alone_in(tmp_path / "out" / ".work"), pytest.raises(CourseError, match="another run"), alone_in(tmp_path / "out" / ".work"):
+    with (
+        alone_in(tmp_path / "out" / ".work"),
+        pytest.raises(CourseError, match="another run"),
+        alone_in(tmp_path / "out" / ".work"),
+    ):
         pass
 
 
@@ -222,7 +257,17 @@ class Fake:
             raise RuntimeError("this grader fails")
         passed = text.split()
         failed = [[c, "failed", ["no"]] for c in CHECKS if c not in passed]
-        return {FIVE.name: {"passed": passed, "failed": failed, "cause": [], "lines": [], "failure": "", "flags": [], "ends": []}}
+        return {
+            FIVE.name: {
+                "passed": passed,
+                "failed": failed,
+                "cause": [],
+                "lines": [],
+                "failure": "",
+                "flags": [],
+                "ends": [],
+            }
+        }
 
 
 @pytest.fixture
@@ -235,7 +280,13 @@ def submissions(tmp_path: Path) -> list[Submission]:
 @needs_linux
 def test_one_student_is_one_result_whatever_goes_wrong(tmp_path: Path, submissions):
     grader, journal, shown = Fake(), Journal(tmp_path / "work", ""), []
-    graded = grade_class(grader, [FIVE], submissions, journal, on_progress=lambda done, total: shown.append((done, total)))
+    graded = grade_class(
+        grader,
+        [FIVE],
+        submissions,
+        journal,
+        on_progress=lambda done, total: shown.append((done, total)),
+    )
     ada, bob, eve = (g.results[FIVE.name] for g in graded)
     assert (len(ada["passed"]), eve["passed"]) == (6, ["test_more"])
     assert "this grader fails" in bob["flags"][0]
@@ -256,7 +307,10 @@ def test_what_is_known_is_not_asked_again_unless_somebody_wants_it(tmp_path: Pat
     assert [g.asked for g in graded] == [False, False, True]
     (submissions[0].path / "05.py").write_text("test_other")
     grade_class(grader, [FIVE], submissions, Journal(tmp_path / "work", ""))
-    assert grader.asked[1:] == ["test_other", "broken"] or grader.asked[1:] == ["broken", "test_other"]
+    assert grader.asked[1:] == ["test_other", "broken"] or grader.asked[1:] == [
+        "broken",
+        "test_other",
+    ]
 
 
 def test_no_student_pays_for_a_reference_that_fails(tmp_path: Path):
@@ -274,16 +328,37 @@ def test_no_student_pays_for_a_reference_that_fails(tmp_path: Path):
 
 def renamed(text: str) -> str:
     """The same with other names, other comments and other spaces."""
-    for old, new in {"self.c_attn": "self.a", "scores": "s1", "batch": "b0", "weights": "w", "seq_len": "length"}.items():
+    for old, new in {
+        "self.c_attn": "self.a",
+        "scores": "s1",
+        "batch": "b0",
+        "weights": "w",
+        "seq_len": "length",
+    }.items():
         text = text.replace(old, new)
-    return "\n\n".join(f"{line}  # mine" if line.strip() and "\\" not in line and '"""' not in line else line for line in text.split("\n"))
+    return "\n\n".join(
+        f"{line}  # mine" if line.strip() and "\\" not in line and '"""' not in line else line
+        for line in text.split("\n")
+    )
 
 
 def test_a_copy_is_found_through_other_names_and_what_everybody_has_is_not():
-    texts = [p.read_text() for p in sorted((Path(__file__).parent / "right" / "05-causal-masking").glob("*.py"))]
+    texts = [
+        p.read_text()
+        for p in sorted((Path(__file__).parent / "right" / "05-causal-masking").glob("*.py"))
+    ]
     one, other = sorted(texts, key=len)[-2:]
-    files = {"ada": one, "bob": renamed(one), "eve": other, "sam": FIVE.reference_text, "tom": FIVE.reference_text}
-    found = pairs({n: {FIVE.name: t} for n, t in files.items()}, {FIVE.name: [FIVE.reference_text, FIVE.skeleton]})
+    files = {
+        "ada": one,
+        "bob": renamed(one),
+        "eve": other,
+        "sam": FIVE.reference_text,
+        "tom": FIVE.reference_text,
+    }
+    found = pairs(
+        {n: {FIVE.name: t} for n, t in files.items()},
+        {FIVE.name: [FIVE.reference_text, FIVE.skeleton]},
+    )
     assert [(p.one, p.other) for p in found] == [("ada", "bob")]
     assert found[0].share > 0.6
     assert pairs({"a": {FIVE.name: "def (:"}, "b": {FIVE.name: "'''"}}, {}) == []

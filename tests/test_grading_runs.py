@@ -43,7 +43,9 @@ def can_run() -> bool:
     return True
 
 
-needs_rooms = pytest.mark.skipif(sys.platform == "linux" and not can_run(), reason="no submission can be run here")
+needs_rooms = pytest.mark.skipif(
+    sys.platform == "linux" and not can_run(), reason="no submission can be run here"
+)
 
 
 def make(folder: Path) -> None:
@@ -61,7 +63,9 @@ def command(folder: Path, *more: str, out: str = "out") -> list[str]:
 
 
 def grade(folder: Path, *more: str, out: str = "out") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, *more, out=out), cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command(folder, *more, out=out), cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 def report_of(folder: Path, out: str = "out") -> dict[str, Any]:
@@ -69,7 +73,10 @@ def report_of(folder: Path, out: str = "out") -> dict[str, Any]:
 
 
 def points(folder: Path) -> dict[str, list[float]]:
-    return {s["name"]: [p["points"] for p in s["problems"].values()] for s in report_of(folder)["students"]}
+    return {
+        s["name"]: [p["points"] for p in s["problems"].values()]
+        for s in report_of(folder)["students"]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +93,9 @@ def undisturbed(tmp_path_factory) -> Path:
 @contextlib.contextmanager
 def begun(arguments: list[str], journal: Path, lines: int) -> Iterator[subprocess.Popen[bytes]]:
     """A run, as soon as its journal has so many lines."""
-    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= lines, process)
         yield process
@@ -127,7 +136,9 @@ def test_a_second_run_grades_nobody_and_one_who_is_named_alone(undisturbed: Path
 
 
 @needs_rooms
-def test_a_run_that_is_killed_twice_gives_what_an_undisturbed_one_gives(undisturbed: Path, tmp_path: Path):
+def test_a_run_that_is_killed_twice_gives_what_an_undisturbed_one_gives(
+    undisturbed: Path, tmp_path: Path
+):
     make(tmp_path)
     work = tmp_path / "out" / ".work"
     work.mkdir(parents=True)
@@ -148,8 +159,12 @@ def test_a_run_that_is_killed_twice_gives_what_an_undisturbed_one_gives(undistur
 def test_ctrl_c_ends_a_run_in_a_word_and_leaves_nothing(tmp_path: Path):
     make(tmp_path)
     journal = tmp_path / "out" / ".work" / "journal.jsonl"
-    process = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2 * len(KEYS), process)
+    process = subprocess.Popen(
+        command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(
+        lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2 * len(KEYS), process
+    )
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
@@ -189,13 +204,19 @@ def test_how_a_process_ended_is_told(status: int | None, says: str):
 
 @pytest.mark.slow
 @needs_rooms
-def test_a_cluster_that_loses_a_worker_gives_what_one_machine_gives(undisturbed: Path, tmp_path: Path):
+def test_a_cluster_that_loses_a_worker_gives_what_one_machine_gives(
+    undisturbed: Path, tmp_path: Path
+):
     pytest.importorskip("distributed")
     make(tmp_path)
     work, contact = tmp_path / "out" / ".work", tmp_path / "scheduler.json"
     work.mkdir(parents=True)
     (work / "secret").write_text((undisturbed / "out" / ".work" / "secret").read_text())
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "120s"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "120s",
+    }
     dask = str(Path(sys.executable).with_name("dask"))
 
     def start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -207,17 +228,23 @@ def test_a_cluster_that_loses_a_worker_gives_what_one_machine_gives(undisturbed:
     started = [start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")]
     try:
         wait_for(contact.exists, started[0])
-        started += [start("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard") for _ in range(2)]
+        started += [
+            start("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard") for _ in range(2)
+        ]
         address = json.loads(contact.read_text())["address"]
         from distributed import Client
 
         with Client(address, timeout="120s", set_as_default=False) as client:
             client.wait_for_workers(2)
-        with begun(command(tmp_path, "--cluster", address), work / "journal.jsonl", 2 * len(KEYS) + 1) as process:
+        with begun(
+            command(tmp_path, "--cluster", address), work / "journal.jsonl", 2 * len(KEYS) + 1
+        ) as process:
             started[1].kill()
             assert process.wait() == 0
     finally:
         for each in started:
             each.kill()
             each.wait()
-    assert [s["problems"] for s in report_of(tmp_path)["students"]] == [s["problems"] for s in report_of(undisturbed)["students"]]
+    assert [s["problems"] for s in report_of(tmp_path)["students"]] == [
+        s["problems"] for s in report_of(undisturbed)["students"]
+    ]

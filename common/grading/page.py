@@ -146,7 +146,7 @@ def _table(report: Report) -> str:
             own = student["problems"][problem["key"]]
             kind = "full" if own["points"] == own["of"] else "part" if own["points"] else "none"
             kind = kind if own["state"] == "graded" else "missing"
-            shown = f"{own['points']:.2f}" if own["state"] == "graded" else "–"  # noqa: RUF001
+            shown = f"{own['points']:.2f}" if own["state"] == "graded" else "–"
             cells.append(f'<td class="{kind}" data-value="{own["points"]}">{shown}</td>')
         cells.append(f'<td data-value="{student["points"]}"><b>{student["points"]:.2f}</b></td>')
         flags = len(student["flags"]) + len(student["notes"])
