@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --quiet
 DEV := $(UV) run --quiet --group dev
 
-.PHONY: learn test check-course mutants report-review flakes lint bench matrix uv clean
+.PHONY: learn test check-course mutants report-review flakes grading-full grading-table lint bench matrix uv clean
 
 learn: .venv/bin/gpt2
 	@$(RUN) gpt2
@@ -31,6 +31,14 @@ report-review: uv
 # A hundred runs with other random numbers, on one thread and two.
 flakes: uv
 	$(DEV) python tests/flakes.py
+
+# Every known mistake as a submission; ARGS="05 10" for some problems.
+grading-full: uv
+	OMP_NUM_THREADS=1 $(DEV) python tests/grading_full.py $(ARGS)
+
+# GRADING-TABLE.md anew: what every known mistake earns; ARGS="05 10" for some problems.
+grading-table: uv
+	OMP_NUM_THREADS=1 $(DEV) python -m common.grading.table $(ARGS)
 
 # Every Python and torch that is allowed and can be had here; ARGS=--reduced for few of them.
 matrix: uv

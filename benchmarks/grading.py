@@ -3,18 +3,19 @@
     python benchmarks/grading.py [--students 300] [--workers 2] [--problems 01-12]
 
 The class is drawn: of each problem a third of the answers are references, a third right ones of other shapes,
-a sixth known mistakes, a sixth untouched skeletons. Prints students a minute, on the clock and by each core, the
-seconds until the first student was done, and the largest memory of all processes together.
+a sixth known mistakes, a sixth untouched skeletons. Prints students a minute on the clock, seconds of computing a
+student (which other work on the machine changes little), the seconds until the first student was done, and the
+largest memory of all processes together.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -48,19 +49,33 @@ def make_class(folder: Path, students: int, problems: list[Problem]) -> None:
             place.joinpath("solution.py").write_text(text, encoding="utf-8")
 
 
-def memory(process: int) -> int:
-    """Bytes of memory of a process and all its descendants; what they share counts once."""
-    total, left = 0, [process]
-    while left:
-        pid = left.pop()
-        try:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) << 10
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                left += map(int, task.joinpath("children").read_text().split())
-        except (OSError, ValueError):
-            continue  # it has ended
-    return total
+class Used:
+    """What all processes of the run have used: looked at now and then, as most of them are nobody's children."""
+
+    def __init__(self) -> None:
+        self.peak = 0  # bytes of memory; what processes share counts once
+        self.ticks: dict[str, int] = {}  # of computing, by process and start
+
+    def look(self) -> None:
+        total = 0
+        for place in Path("/proc").iterdir():
+            if not place.name.isdecimal():
+                continue
+            try:
+                command = place.joinpath("cmdline").read_bytes()
+                if str(ROOT).encode() not in command or not (b"zygote" in command or b"common" in command):
+                    continue
+                fields = place.joinpath("stat").read_text().rpartition(")")[2].split()
+                self.ticks[f"{place.name} {fields[19]}"] = sum(map(int, fields[11:15]))
+                rollup = place.joinpath("smaps_rollup").read_text()
+                total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) << 10
+            except (OSError, IndexError):
+                continue  # it has ended
+        self.peak = max(self.peak, total)
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.ticks.values()) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -78,25 +93,21 @@ def main() -> None:
         command += ["--unsafe-no-sandbox"] * args.unsafe_no_sandbox
         began = time.monotonic()
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        peak = [0]
-
-        def look() -> None:
-            while process.poll() is None:
-                peak[0] = max(peak[0], memory(process.pid))
-                time.sleep(5)
-
-        threading.Thread(target=look, daemon=True).start()
+        used, before = Used(), 0.0
         journal, first = out / ".work" / "journal.jsonl", 0.0
         rehearsals = 2 * len(chosen(args.problems))
         while process.poll() is None:
+            used.look()
             if not first and journal.is_file() and len(journal.read_text().splitlines()) > rehearsals:
-                first = time.monotonic() - began
-            time.sleep(0.1)
+                first, before = time.monotonic() - began, used.seconds
+            time.sleep(0.2)
         seconds = time.monotonic() - began
     rate = 60 * args.students / (seconds - first)
     print(f"{args.students} students, {args.problems}, {args.workers} at a time: {seconds:.0f} s")
     print(f"{rate:.1f} students a minute, {60 * rate / args.workers:.0f} an hour and worker")
-    print(f"first student after {first:.1f} s; at most {peak[0] / 2**30:.2f} GiB in all processes")
+    each = (used.seconds - before) / args.students
+    print(f"{each:.2f} s of computing a student: {3600 / each:.0f} an hour for a core that does nothing else")
+    print(f"first student after {first:.1f} s, {before:.1f} s of computing; at most {used.peak / 2**30:.2f} GiB in all")
     if process.returncode:
         sys.exit(process.stderr.read() if process.stderr else 1)
 

@@ -41,7 +41,9 @@ class Cluster:
         CourseError: there is no scheduler, no worker, or one of another version.
     """
 
-    def __init__(self, address: str, problems: Sequence[Problem], secret: str, limits: Limits, *, sandbox: bool) -> None:
+    def __init__(
+        self, address: str, problems: Sequence[Problem], secret: str, limits: Limits, *, sandbox: bool
+    ) -> None:
         try:
             from distributed import Client
         except ImportError:

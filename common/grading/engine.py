@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,9 @@ class Engine:
     ) -> None:
         self.secret, self.limits, self.workers = secret, limits, workers
         self.agents = Agents(sandbox=sandbox)
-        self.mother = _Judge.start()
+        # What checks write lies in a folder of its own: files are sent along by their names (exchange/files.py).
+        self.folder = tempfile.TemporaryDirectory(prefix="gpt2-checks-", ignore_cleanup_errors=True)
+        self.mother = _Judge.start(self.folder.name)
         self.lock = threading.Lock()
         self.judges: queue.SimpleQueue[_Judge] = queue.SimpleQueue()
         try:
@@ -125,6 +128,7 @@ class Engine:
                 self.judges.get_nowait().end()
         self.mother.end()
         self.agents.close()
+        self.folder.cleanup()
 
 
 def nothing(why: str) -> Result:
@@ -166,15 +170,20 @@ class _Judge:
         self.started: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def start(cls) -> _Judge:
-        """The first one, which the others are forked from."""
+    def start(cls, folder: str) -> _Judge:
+        """The first one, which the others are forked from.
+
+        Args:
+            folder: for the files of checks.
+        """
         with _sockets() as (ours, theirs):
             numbers = [s.fileno() for s in theirs]
             environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+            environment |= {"TMPDIR": folder, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
             started = subprocess.Popen(
                 [sys.executable, "-m", "common.grading.judging", *map(str, numbers)], pass_fds=numbers, cwd=ROOT,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-                env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+                env=environment,
             )  # fmt: skip
         judge = cls(*ours, started.pid)
         judge.started = started

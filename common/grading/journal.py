@@ -66,7 +66,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CourseError(f"another run is writing to {folder.parent}: wait for it, or give another --out") from None
+            says = f"another run is writing to {folder.parent}: wait for it, or give another --out"
+            raise CourseError(says) from None
         yield
 
 

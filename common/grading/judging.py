@@ -20,12 +20,13 @@ import socket
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from common.course.catalogue import Problem, find
 from common.errors import CourseError
+from common.grading.exchange import confine
 from common.grading.exchange.judge import Judge, StandIn
 from common.grading.exchange.wire import Over, Wire
 from common.grading.seeded import SeededCheck, lucky
@@ -36,6 +37,7 @@ from common.judging.records import Outcome, Request, Status, Verdict
 from common.judging.report import report
 
 BUDGET = 1.0  # seconds for a diagnosis
+MEMORY = 3 << 30  # bytes that a judge may take beside what it starts with, whatever it is sent
 _FEW = 2  # so many failing checks are tried again with other inputs: they may have had bad luck
 
 
@@ -189,6 +191,7 @@ class Server:
         self.wire.connection.close()
         self.handles.close()
         self.wire, self.handles = Wire(questions), handles
+        confine.limit_memory(confine.size() + MEMORY)
         return None
 
     def judge(self, problem: str, secret: str, source: str, file: str) -> dict[str, Any]:
@@ -220,7 +223,7 @@ class Server:
             raise Over("gone", "a question came without its socket")
         return socket.socket(fileno=found[0])
 
-    _answers = {"prepare": prepare, "fork": fork, "judge": judge, "go on": go_on}
+    _answers: ClassVar = {"prepare": prepare, "fork": fork, "judge": judge, "go on": go_on}
 
     def _prepared(self, name: str, secret: str) -> Prepared:
         if (name, secret) not in self.prepared:

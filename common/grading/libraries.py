@@ -1,4 +1,4 @@
-"""What a student's file may import beside the standard library, and where that lies on this machine."""
+"""What a student's file may import beside the standard library: packages, earlier parts, and what `common` offers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from common.course.catalogue import Problem
+from common.course.catalogue import ROOT, Problem, problems
 
 _ALWAYS = ("torch", "numpy")
 _ALSO = {
@@ -63,3 +63,25 @@ def entries(distributions: tuple[str, ...]) -> frozenset[Path]:
         required = (r for r in made.requires or () if "extra ==" not in r)
         left += [match[0] for r in required if (match := re.match(r"[\w.-]+", r))]
     return frozenset(path for path in found if path.exists())
+
+
+def earlier(problem: Problem) -> dict[str, str]:
+    """What `problem(N)` gives in a solution of this problem: the references of those before it, by key."""
+    if problem.is_interview:
+        return {}
+    return {p.key: p.reference_text for p in problems() if not p.is_interview and p.key < problem.key}
+
+
+def library(problem: Problem) -> dict[str, str]:
+    """The text of what `common` offers a solution of this problem, by module."""
+    offered = []
+    if problem.key != "09":
+        offered.append("config")
+    if not problem.is_interview and problem.key >= "14":
+        offered += ["errors", "text", "text/tokenizer"]
+    found = {}
+    for name in offered:
+        path = ROOT / "common" / f"{name}.py"
+        path = path if path.is_file() else ROOT / "common" / name / "__init__.py"
+        found[f"common.{name.replace('/', '.')}"] = path.read_text(encoding="utf-8")
+    return found

@@ -148,7 +148,8 @@ def function_of(check: str) -> str:
 
 def _requirement(name: str, table: Any, where: str) -> Requirement:
     if not isinstance(table, dict) or (odd := sorted(table.keys() - _KEYS)):
-        raise UsageError(f"{where}: {', '.join(sorted(_KEYS))} are known, no {odd[0] if isinstance(table, dict) else name}")
+        unknown = odd[0] if isinstance(table, dict) else name
+        raise UsageError(f"{where}: {', '.join(sorted(_KEYS))} are known, no {unknown}")
     points, tests, needs = table.get("points"), table.get("tests", []), table.get("needs", [])
     if isinstance(points, bool) or not isinstance(points, int | float) or not 0 <= points < 1e6:
         raise UsageError(f"{where}.points should be a number from 0 on, not {points!r}")
@@ -157,9 +158,8 @@ def _requirement(name: str, table: Any, where: str) -> Requirement:
             raise UsageError(f"{where}.{key} should be a list of names, not {value!r}")
     if not tests and name != REST:
         raise UsageError(f"{where} has no tests; only a requirement called {REST} takes what is left")
-    return Requirement(
-        name, str(table.get("title", name)), Fraction(str(points)), tuple(tests), tuple(needs), table.get("partly") is True
-    )
+    title, partly = str(table.get("title", name)), table.get("partly") is True
+    return Requirement(name, title, Fraction(str(points)), tuple(tests), tuple(needs), partly)
 
 
 def _in_order(requirements: Sequence[Requirement]) -> list[Requirement]:

@@ -99,7 +99,8 @@ def report_html(report: Report) -> str:
         '<ul class="head">', *(f"<li>{escape(line)}</li>" for line in report["head"]), "</ul>",
         '<div class="figures">', *(f"<div><b>{a}</b><span>{escape(b)}</span></div>" for a, b in figures), "</div>",
         "<h2>Distribution</h2>", _distribution(sums, report["of"]),
-        *_similar(report), "<h2>Students</h2>", '<input id="find" type="search" placeholder="Find a student" aria-label="Find a student">',
+        *_similar(report), "<h2>Students</h2>",
+        '<input id="find" type="search" placeholder="Find a student" aria-label="Find a student">',
         _table(report), "<h2>What most students miss</h2>", _missed(report),
         "<h2>By student</h2>", *(_student(report, n, s) for n, s in enumerate(students)),
         f"<script>{_SCRIPT}</script>", "</body>", "</html>", "",
@@ -197,5 +198,7 @@ def _student(report: Report, number: int, student: dict[str, Any]) -> str:
 
 
 def _requirement(each: dict[str, Any]) -> str:
-    why = f"counts once this is earned: {'; '.join(each['waits'])}" if each["waits"] else f"fails: {'; '.join(each['missed'])}"
+    why = f"fails: {'; '.join(each['missed'])}"
+    if each["waits"]:
+        why = f"counts once this is earned: {'; '.join(each['waits'])}"
     return f"<p>{each['points']:.2f} of {each['of']:.2f}: {escape(each['title'])} ({escape(why)})</p>"

@@ -19,7 +19,6 @@ import stat
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -92,7 +91,8 @@ def text_of(data: bytes) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise Refused(f"line {line} is no UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8") from None
+        byte = f"byte 0x{data[error.start]:02x}"
+        raise Refused(f"line {line} is no UTF-8 text ({byte}); save the file as UTF-8") from None
     if "\0" in text:
         raise Refused("holds a null byte, so it is no Python source")
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -122,6 +122,7 @@ def regular(path: str) -> IO[bytes]:
 
 
 def walk(folder: str, found: Found) -> None:
+    """Look through a folder and those in it."""
     count, left = 0, [PurePosixPath()]
     while left:
         above = left.pop()
@@ -156,6 +157,7 @@ def inside(name: str, found: Found) -> PurePosixPath | None:
 
 
 def unzip(file: IO[bytes], found: Found) -> None:
+    """Look through a zip; members are read into memory."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if len(members) > ENTRIES:
@@ -204,6 +206,7 @@ class _Bounded(io.RawIOBase):
 
 
 def untar(file: IO[bytes], found: Found) -> None:
+    """Look through a tar, packed by gzip or not, from front to back."""
     packed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     stream = io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=file) if packed else file), 1 << 16)
@@ -223,7 +226,7 @@ def untar(file: IO[bytes], found: Found) -> None:
                 found.take(path, content.read(LARGEST + 1) if content else b"", float(member.mtime))
 
 
-def limited() -> Iterator[None]:
+def limit() -> None:
     """Give up what reading does not need."""
     import resource
 
@@ -231,14 +234,14 @@ def limited() -> Iterator[None]:
         resource.RLIMIT_AS: MEMORY, resource.RLIMIT_CPU: SECONDS, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0,
     }.items():  # fmt: skip
         resource.setrlimit(kind, (most, most))
-    yield
 
 
 def main() -> None:
+    """Read, and print what was found."""
     path, patterns = sys.argv[1:]
     found = Found(json.loads(patterns))
     try:
-        next(limited())
+        limit()
         read(path, found)
     except Refused as why:
         found.notes.append(str(why))

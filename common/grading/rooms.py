@@ -198,7 +198,9 @@ def _bubblewrap(entries: frozenset[Path]) -> Any:
         )  # fmt: skip
     finally:
         os.close(theirs)
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
     try:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(b".")  # cat writes it back once everything is in its place
@@ -222,9 +224,12 @@ def _command(entries: frozenset[Path]) -> tuple[str, ...]:
                "--die-with-parent", "--as-pid-1", "--new-session", "--clearenv", "--cap-drop", "ALL"]  # fmt: skip
     if os.geteuid() != 0:
         command.append("--unshare-user")
+    size = ["--size", str(_SPACE)] if "--size" in _help() else []
+    command += ["--dev", "/dev", "--perms", "1777", *size, "--tmpfs", "/tmp"]
     # Folders that lead to others are made by bubblewrap for its own account alone, unless they are asked for.
     above = {parent for path in [*pythons, *shelves, *entries] for parent in path.parents}
-    for path in sorted(p for p in above if not any(p.is_relative_to(q) for q in pythons) and p != Path("/")):
+    above = {p for p in above if not any(p.is_relative_to(q) for q in pythons)} - {Path("/"), Path("/tmp")}
+    for path in sorted(above):
         command += ["--perms", "0755", "--dir", str(path)]
     for path in pythons:
         link = path.is_symlink()
@@ -233,8 +238,7 @@ def _command(entries: frozenset[Path]) -> tuple[str, ...]:
         command += ["--perms", "0755", "--tmpfs", str(path)]
     for path in sorted(entries):
         command += ["--ro-bind", str(path), str(path)]
-    size = ["--size", str(_SPACE)] if "--size" in _help() else []
-    return *command, "--dev", "/dev", "--perms", "1777", *size, "--tmpfs", "/tmp", "--chdir", "/tmp"
+    return *command, "--chdir", "/tmp"
 
 
 def _help() -> str:

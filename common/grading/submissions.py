@@ -65,7 +65,8 @@ def find_submissions(place: Path, *, one: bool = False) -> list[Submission]:
             found.append(_submission(Path(entry.path)))
     if not found:
         raise UsageError(
-            f"{place} holds no folder and no .zip or .tar.gz of a student; one student's own folder is graded with --one"
+            f"{place} holds no folder and no .zip or .tar.gz of a student; "
+            "one student's own folder is graded with --one"
         )
     return found
 

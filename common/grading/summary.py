@@ -72,7 +72,8 @@ class Report:
     def _problem(self, problem: Problem) -> dict[str, Any]:
         wanted = self.scheme.requirements[problem.name]
         return {
-            "key": problem.key, "name": problem.name, "title": problem.title, "points": rounded(self.scheme.points(problem)),
+            "key": problem.key, "name": problem.name, "title": problem.title,
+            "points": rounded(self.scheme.points(problem)),
             "requirements": [{"name": r.name, "title": r.title, "points": rounded(r.points)} for r in wanted],
         }  # fmt: skip
 
@@ -107,7 +108,7 @@ class Report:
             "state": "graded", "points": rounded(exact), "of": of, "exact": exact,
             "passed": len(result["passed"]), "checks": len(checks),
             "requirements": [self._earned(problem, e) for e in earned],
-            "failed": [{"check": n, "status": s, "facts": [clean(f) for f in facts]} for n, s, facts in result["failed"]],
+            "failed": [{"check": n, "status": s, "facts": [*map(clean, facts)]} for n, s, facts in result["failed"]],
             "cause": [clean(c) for c in result["cause"]],
             "lines": [clean(line) for line in result["lines"] if line],
             "flags": [clean(f) for f in [*result["flags"], *(f"its process ended: {e}" for e in result["ends"])]],
@@ -116,7 +117,8 @@ class Report:
     def _earned(self, problem: Problem, earned: Earned) -> dict[str, Any]:
         titles = {r.name: r.title for r in self.scheme.requirements[problem.name]}
         return {
-            "title": earned.requirement.title, "points": rounded(earned.points), "of": rounded(earned.requirement.points),
+            "title": earned.requirement.title,
+            "points": rounded(earned.points), "of": rounded(earned.requirement.points),
             "missed": [sentence(name) for name in earned.missed], "waits": [titles[name] for name in earned.waits],
         }  # fmt: skip
 

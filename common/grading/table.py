@@ -1,14 +1,16 @@
 """What every known mistake earns, as GRADING-TABLE.md shows it.
 
-    python -m common.grading.table          writes the file anew
+    python -m common.grading.table          writes the file anew, which takes half an hour
+    python -m common.grading.table 05 13    only what it says of these problems
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Mapping
 from fractions import Fraction
 
-from common.course.catalogue import ROOT, Problem, problems
+from common.course.catalogue import ROOT, Problem, find, problems
 from common.course.mistakes import Mistake, known
 from common.files import write_atomically
 from common.grading.marks import Scheme, read_scheme
@@ -18,11 +20,13 @@ from common.judging.records import Status
 
 FILE = ROOT / "GRADING-TABLE.md"
 STEPS = ("nothing", "up to a third", "up to two thirds", "more", "all")
+Table = dict[str, dict[str, str]]  # by the problem's label and the mistake's name its step
 _HEAD = """# What known mistakes earn
 
 Made by `make grading-table` from each problem's `mistakes.diff` and `common/grading/requirements.toml`: the
-share of the problem's points that is left to an answer with this one mistake in it. A test keeps the step of
-each, so that a change of the requirements or of a check shows here what it does to the marks.
+share of the problem's points that is left to an answer with this one mistake in it. A test compares a few, and
+`make grading-full` all of them, so that a change of the requirements or of a check shows here what it does to
+the marks.
 
 """
 
@@ -46,29 +50,50 @@ def step(part: Fraction) -> str:
     return next((name for name, most in zip(STEPS, limits, strict=False) if part <= most), STEPS[3])
 
 
-def table(chosen: Sequence[Problem]) -> Iterator[str]:
-    """The file's sections, one for each problem."""
+def steps(problem: Problem) -> dict[str, str]:
+    """The step of each of a problem's known mistakes, by its name as the file has it."""
     scheme = read_scheme()
-    for problem in chosen:
-        yield f"## {problem.label}\n\n| mistake | of {float(scheme.points(problem)):g} points | step |\n| --- | --- | --- |\n"
-        for mistake in known(problem):
-            part = share(scheme, problem, mistake)
-            points = float(part * scheme.points(problem))
-            yield f"| {mistake.name.replace('|', '¦')} | {points:.2f} | {step(part)} |\n"
-        yield "\n"
+    return {plain(m): step(share(scheme, problem, m)) for m in known(problem)}
 
 
-def written() -> dict[tuple[str, str], str]:
-    """The steps that the file holds, by the problem's label and the mistake's name."""
-    found, label = {}, ""
+def plain(mistake: Mistake) -> str:
+    """Its name, without what separates the names in the file."""
+    return mistake.name.replace(";", ",")
+
+
+def text(table: Mapping[str, Mapping[str, str]]) -> str:
+    """The file: how many mistakes are in which step, and their names."""
+    lines = [_HEAD + f"| problem | {' | '.join(STEPS)} |", "| --- |" + " --- |" * len(STEPS)]
+    for label, found in table.items():
+        counts = (sum(s == each for s in found.values()) for each in STEPS)
+        lines.append(f"| {label} | {' | '.join(map(str, counts))} |")
+    for label, found in table.items():
+        lines += ["", f"## {label}", ""]
+        for each in STEPS:
+            if names := [name for name, s in found.items() if s == each]:
+                lines.append(f"- {each}: {'; '.join(names)}")
+    return "\n".join(lines) + "\n"
+
+
+def written() -> Table:
+    """What the file holds."""
+    found: Table = {}
     for line in FILE.read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
-            label = line[3:]
-        elif line.startswith("| ") and not line.startswith(("| mistake", "| ---")):
-            name, _, kind = (cell.strip() for cell in line.strip("|").split("|"))
-            found[label, name] = kind
+            found[line[3:]] = own = {}
+        elif line.startswith("- "):
+            kind, _, names = line[2:].partition(": ")
+            own.update(dict.fromkeys(names.split("; "), kind))
     return found
 
 
+def main(arguments: list[str]) -> None:
+    """Write the file."""
+    chosen = [find(name) for name in arguments] or problems()
+    known_ones = written() if arguments and FILE.is_file() else {}
+    made = known_ones | {p.label: steps(p) for p in chosen}
+    write_atomically(FILE, text({p.label: made[p.label] for p in problems() if p.label in made}))
+
+
 if __name__ == "__main__":
-    write_atomically(FILE, _HEAD + "".join(table(problems())).rstrip() + "\n")
+    main(sys.argv[1:])

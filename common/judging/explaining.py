@@ -25,6 +25,11 @@ def explain(error: BaseException, module: ModuleType) -> tuple[list[str], str]:
     message = [line for line in message if line.strip()][:3]
     kind = type(error).__name__
     place = _innermost(error.__traceback__, module)
+    if place is None and (frames := getattr(error, "learners_frames", None)):
+        # It ran in another process (common/grading), which told where.
+        line, function, code = frames[-1].lineno, frames[-1].name, frames[-1].line or ""
+        where = f"{kind} in {shown(Path(module.__file__ or '?'))}, line {line}, in {function}:"
+        return [where, *([f"    {code}"] if code else []), *message], usual_errors.sentence(Scene(error, code))
     if place is None:
         # Refused before a line of theirs ran: a wrong signature, something that is not callable.
         trace = traceback.extract_tb(error.__traceback__)

@@ -3,7 +3,7 @@
 # (put a checkout of it, without .venv, into the zip beside this file).
 set -euo pipefail
 apt-get update
-apt-get install -y --no-install-recommends bubblewrap curl ca-certificates git
+apt-get install -y --no-install-recommends bubblewrap libseccomp2 curl ca-certificates git
 curl -LsSf https://astral.sh/uv/install.sh | env UV_INSTALL_DIR=/usr/local/bin sh
 cd /autograder/source/course
-uv sync --no-default-groups --compile-bytecode --python 3.11
+uv sync --no-default-groups --group grade --compile-bytecode --python 3.11

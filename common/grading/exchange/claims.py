@@ -98,9 +98,19 @@ def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [n for n in before.keys() | after.keys() if before.get(n) is not after.get(n)]
 
 
+def names_of(changes: Any) -> list[list[str]]:
+    """What `Structure.changes` says, as it came from the other side.
+
+    Raises:
+        ValueError, TypeError: it is no such thing.
+    """
+    attributes, parts, parameters = changes
+    return [[str(name) for name in names] for names in (attributes, parts, parameters)]
+
+
 def restructure(module: nn.Module, changes: list[list[str]]) -> None:
     """Do to a check's module what was done to the other side's: other things stand in the same places."""
-    attributes, parts, parameters = ([str(name) for name in names] for names in changes)
+    attributes, parts, parameters = changes
     for name in attributes:
         if name == "__class__":
             module.__class__ = type(type(module).__name__, (type(module),), {})

@@ -13,7 +13,6 @@ import contextlib
 import ctypes
 import math
 import os
-import resource
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ _ALLOWED = """
     exit exit_group getpid gettid getppid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp getsid
     getrusage times sysinfo uname getrandom getcpu sched_getaffinity getrlimit getpriority
     poll ppoll select pselect6 recvfrom sendto recvmsg sendmsg getsockopt getsockname
-""".split()
+""".split()  # noqa: SIM905
 # fmt: on
 _ALLOWED_FCNTL = (0, 1, 2, 3, 1030)  # copy a descriptor, close on exec, read flags; nobody's signals
 
@@ -90,6 +89,8 @@ def limit(*, seconds: float, memory: int, processes: int) -> None:
     Args:
         seconds: of computing. memory: bytes of address space. processes: of its account.
     """
+    import resource
+
     limits = {
         resource.RLIMIT_CPU: math.ceil(seconds) + 1,
         resource.RLIMIT_AS: memory,
@@ -105,6 +106,14 @@ def limit(*, seconds: float, memory: int, processes: int) -> None:
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         # A second between the two: at the first a signal tells why, at the second there is no way around it.
         resource.setrlimit(kind, (max(most - 1, 1) if kind == resource.RLIMIT_CPU else most, most))
+
+
+def limit_memory(most: int) -> None:
+    """Limit the address space of this process to so many bytes."""
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def can_filter() -> str:

@@ -15,7 +15,10 @@ _LARGEST = 8 << 20  # bytes of all files of one message
 
 
 def named(values: Iterable[Any]) -> dict[str, dict[str, bytes]]:
-    """The files below each path that a value names, if it lies in the folder for temporary files."""
+    """The files below each path that a value names, if it lies in the folder for temporary files.
+
+    A judge has such a folder of its own (engine.py), as a value may be one that a student's code has made up.
+    """
     above = os.path.realpath(tempfile.gettempdir())
     found: dict[str, dict[str, bytes]] = {}
     for value in values:

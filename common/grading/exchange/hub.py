@@ -21,6 +21,11 @@ def faked() -> tuple[Callable[..., Any], str] | None:
     return download, str(vars(constants)["HF_HUB_CACHE"])
 
 
+def not_there() -> type[Exception]:
+    """The hub's own exception for a file that it does not have; solutions may name it."""
+    return vars(importlib.import_module("huggingface_hub.errors"))["LocalEntryNotFoundError"]
+
+
 @contextlib.contextmanager
 def standing_in(download: Callable[..., Any], cache: str, modules: list[Any]) -> Iterator[None]:
     """Let hf_hub_download be another function, and the hub offline with this cache.

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from common import internals
-from common.config import GPT2Config
-from common.course.catalogue import Problem, find, problems
-from common.grading.exchange import claims, files, hub, standins, trees
-from common.grading.exchange.peer import Peer
+from common.course.catalogue import Problem
+from common.grading.exchange import claims, files, hub, trees
+from common.grading.exchange.judges_things import JudgesThings
 from common.grading.exchange.slots import Slot
-from common.grading.exchange.standins import RemoteClass, RemoteFunction, RemoteIterator, RemoteModule, RemoteObject
-from common.grading.exchange.values import Reader, Unknown, Writer
+from common.grading.exchange.standins import (
+    RemoteClass,
+    RemoteFunction,
+    RemoteObject,
+)
+from common.grading.exchange.values import Reader, Writer, number
 from common.grading.exchange.wire import Over, Wire
-from common.grading.libraries import packages
+from common.grading.libraries import earlier, library, packages
 from common.judging.checks import Check, NoTerminal
 from common.judging.loading import LoadFailure
 from common.judging.records import Outcome, Status
 from common.testing import elsewhere
 from common.testing.elsewhere import DevicesDiffer
 
-COMMON = Path(__file__).parents[2]
 # The functions and classes whose business is to change what they are given. All others get the checks' own
 # tensors, modules, lists and dicts to look at: what a student's process says it did to them is a claim.
 MAY_CHANGE = {"11": {"init_weights"}, "16": {"pretrain"}, "interview-04": {"Adam", "AdamW"}}
@@ -50,7 +51,7 @@ class StandIn(ModuleType):
         return self._judge.attribute(name)
 
 
-class Judge(Peer):
+class Judge(JudgesThings):
     """Puts the checks' questions to one submission.
 
     What the student's process says to have changed, and may not change, is left as it is, so that nothing is
@@ -58,19 +59,18 @@ class Judge(Peer):
     that asks whether an input was left alone has to pass in both ways.
     """
 
-    special = {"DevicesDiffer": DevicesDiffer, "NoTerminal": NoTerminal}
+    special: ClassVar = {"DevicesDiffer": DevicesDiffer, "NoTerminal": NoTerminal}
 
     def __init__(self, wire: Wire, problem: Problem) -> None:
-        super().__init__(wire, 0)
-        self.problem = problem
+        super().__init__(wire, problem)
         self.names: dict[str, Any] = {}  # functions and classes that were asked for
-        self.methods: dict[int, tuple[str, ...]] = {}  # what may be called of the checks' own objects
         self.lent: list[Any] = []  # the checks' lists and dicts that went along
         self.crossed: list[Tensor] = []  # tensors that went along or came back, in their order
         self.optimizers: dict[int, claims.Optimizer] = {}
         self.events: list[Any] = []
         self.believes = self.claimed = False
         self.changing: set[int] = set()  # numbers of what MAY_CHANGE names, and of the objects made by it
+        self.objection: AssertionError | None = None  # of a check's own function, which the student may have caught
         self.changes = 0  # questions under way whose business is to change something
 
     def load(self, source: str, file: Path) -> StandIn:
@@ -92,7 +92,7 @@ class Judge(Peer):
 
     def begin(self, *, believes: bool = False) -> None:
         """A new check begins."""
-        self.believes, self.claimed = believes, False
+        self.believes, self.claimed, self.objection = believes, False, None
         self.changing &= self.lasting
         self.fresh()
         self.ask("begin")
@@ -126,12 +126,15 @@ class Judge(Peer):
             value = super().ask(what, *args)
         finally:
             self.changes -= changes
+        if (objection := self.objection) is not None:
+            self.objection = None
+            raise objection
         if changes and isinstance(value, RemoteObject):
             self.changing.add(value.__dict__["_number"])
         return value
 
     def accepts(self, slot: Slot) -> bool:
-        accepted = self.changes > 0 or slot.known is None or self.believes
+        accepted = self.changes > 0 or slot.is_new or self.believes
         self.claimed |= not accepted
         return accepted
 
@@ -178,23 +181,26 @@ class Judge(Peer):
 
     def heard(self, reader: Reader, head: dict[str, Any]) -> None:
         self.events = [
-            (self.named(number), str(side), reader.value(args), reader.value(output))
-            for number, side, args, output in head["events"]
+            (self.named(n), str(side), reader.value(args), reader.value(output))
+            for n, side, args, output in head["events"]
         ]
         for module, *_ in self.events:
             if not isinstance(module, nn.Module):
                 raise ValueError("an event of what is no module")
         self.crossed += reader.plain
+        changed = [(self.crossed[number(n, 0)], reader.tensor(numbers)) for n, numbers in head["changed"]]
+        contents = [(self.lent[number(n, 0)], reader.value(content)) for n, content in head["contents"]]
+        structure = [(self.named(n), claims.names_of(changes)) for n, changes in head["structure"]]
         if not self.believes:
             switched = head["grad"] is not torch.is_grad_enabled()
-            self.claimed |= bool(head["changed"] or head["contents"] or head["structure"] or switched)
+            self.claimed |= bool(changed or contents or structure or switched)
             return
-        for number, numbers in head["changed"]:
-            _overwrite(self.crossed[number], reader.tensor(numbers))
-        for index, content in head["contents"]:
-            _refill(self.lent[index], reader.value(content))
-        for number, changes in head["structure"]:
-            claims.restructure(self.objects[number], changes)
+        for tensor, numbers in changed:
+            _overwrite(tensor, numbers)
+        for container, content in contents:
+            _refill(container, content)
+        for module, names in structure:
+            claims.restructure(module, names)
 
     def after(self, head: dict[str, Any]) -> None:
         if text := str(head["printed"])[:20_000]:
@@ -234,14 +240,18 @@ class Judge(Peer):
         known = self.optimizers.setdefault(optimizer, claims.Optimizer())
         known.stepped(self.slots, found, internals.optimizer_hooks())
 
-    answers = Peer.answers | {
+    answers = JudgesThings.answers | {
         "call": call, "forward": forward_mine, "method": method, "do": do, "stepped": stepped,
     }  # fmt: skip
 
     @contextlib.contextmanager
     def answering(self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]) -> Iterator[None]:
         with torch.set_grad_enabled(bool(head["grad"])):
-            yield
+            try:
+                yield
+            except AssertionError as error:
+                self.objection = self.objection or error
+                raise
 
     def closing(self, writer: Writer, reply: dict[str, Any], value: Any) -> None:
         if found := files.named([value]):
@@ -249,81 +259,6 @@ class Judge(Peer):
 
     def _is_function(self, thing: Any) -> bool:
         return "__call__" in self.methods.get(self.number(thing) or 0, ())
-
-    # --- objects ---------------------------------------------------------------------------------
-
-    def describe(self, writer: Writer, value: Any) -> Any:
-        if isinstance(value, torch.Generator):
-            return self._generator(writer, value)
-        if isinstance(value, GPT2Config):
-            return ["o", self.add(value), {"kind": "config", "fields": writer.value(vars(value))}]
-        if isinstance(value, type):
-            return ["o", self.add(value, lasting=True), self._class(writer, value)]
-        if isinstance(value, tuple):
-            return writer.value(tuple(value))
-        if hasattr(value, "__next__"):
-            return ["o", self._offer(value, "__next__", "__iter__"), {"kind": "iterator"}]
-        if callable(value):
-            name, signature = getattr(value, "__name__", "function"), standins.signature_of(value, writer)
-            about = {"kind": "function", "name": name, "signature": signature}
-            return ["o", self._offer(value, "__call__"), about]
-        kind = type(value)
-        methods = [name for name in ("__len__", "__iter__") if hasattr(kind, name)]
-        if not kind.__module__.startswith("torch."):
-            methods += [n for n in dir(kind) if not n.startswith("_") and callable(getattr(kind, n))]
-        data = {k: v for k, v in vars(value).items() if not k.startswith("_") and _is_plain(v)}
-        about = {"kind": "object", "name": kind.__name__, "methods": methods, "data": writer.value(data)}
-        return ["o", self._offer(value, *methods), about]
-
-    def _offer(self, value: Any, *methods: str) -> int:
-        number = self.add(value)
-        self.methods[number] = methods
-        return number
-
-    def _generator(self, writer: Writer, generator: torch.Generator) -> Any:
-        number = self.number(generator)
-        number = self.add(generator) if number is None else number
-        state = writer.tensor(generator.get_state())
-        torch.rand(1, generator=generator)  # moves on whatever the learner's code does with it
-        return ["generator", number, state]
-
-    def _class(self, writer: Writer, kind: type) -> dict[str, Any]:
-        if not issubclass(kind, nn.Module):
-            raise Unknown(f"the class {kind.__name__}")
-        forward = kind.forward if kind.forward is not nn.Module.forward else None
-        signature = forward and (standins.signature_of(forward, writer) or [])[1:]
-        return {"kind": "class", "name": kind.__name__, "forward": signature, "part": _part(kind)}
-
-    def attributes(self, module: nn.Module) -> list[str]:
-        own = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
-        return [k for k, v in own.items() if _is_plain(v) or isinstance(v, GPT2Config)]
-
-    def make(self, reader: Reader, number: int, about: dict[str, Any]) -> Any:
-        kind = about["kind"]
-        if kind == "function":
-            signature = standins.signature(about["signature"], reader)
-            if about["lasting"] is True:
-                self.lasting.add(number)
-            return RemoteFunction(self, number, str(about["name"])[:100], signature)
-        if kind == "class":
-            bases = [reader.value(base) for base in about["bases"]]
-            forward = standins.signature(about["forward"], reader)
-            made = standins.make_class(
-                self, number, str(about["name"])[:100], bases, module=about["module"] is True,
-                forward=forward, methods=[str(m) for m in about["methods"]],
-            )  # fmt: skip
-            self.lasting.add(number)
-            return made
-        if kind == "object":
-            of = reader.value(about["class"])
-            if not isinstance(of, RemoteClass) or issubclass(of, RemoteModule):
-                raise ValueError("an object of no class")
-            made = object.__new__(of)
-            object.__setattr__(made, "_number", number)
-            return made
-        if kind == "iterator":
-            return RemoteIterator(self, number)
-        raise ValueError(f"an object of the kind {str(kind)[:20]!r}")
 
     @contextlib.contextmanager
     def by_the_rules(self) -> Iterator[None]:
@@ -347,38 +282,6 @@ def _is_step(step: Any) -> bool:
         and all(isinstance(step[name], kind) for name, kind in kinds.items())
         and all(isinstance(n, str) and isinstance(p, Tensor) for n, p in step["before"].items())
     )
-
-
-def earlier(problem: Problem) -> dict[str, str]:
-    """What `problem(N)` gives in a solution of this problem: the references of those before it, by key."""
-    if problem.is_interview:
-        return {}
-    return {p.key: p.reference_text for p in problems() if not p.is_interview and p.key < problem.key}
-
-
-def library(problem: Problem) -> dict[str, str]:
-    """The text of what `common` offers a solution of this problem, by module."""
-    offered = []
-    if problem.key != "09":
-        offered.append("config")
-    if not problem.is_interview and problem.key >= "14":
-        offered += ["errors", "text", "text/tokenizer"]
-    found = {}
-    for name in offered:
-        path = COMMON / f"{name}.py" if (COMMON / f"{name}.py").is_file() else COMMON / name / "__init__.py"
-        found[f"common.{name.replace('/', '.')}"] = path.read_text(encoding="utf-8")
-    return found
-
-
-def _part(kind: type) -> list[str] | None:
-    """The problem and name of a class that a reference defines."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    found = next((p for p in problems() if file and str(p.reference) == file), None)
-    return [found.key, kind.__name__] if found else None
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or type(value) in (bool, int, float, str)
 
 
 def _overwrite(tensor: Tensor, new: Tensor) -> None:

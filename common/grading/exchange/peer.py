@@ -1,137 +1,44 @@
 """One side of the exchange: it asks the other side, and answers what it is asked meanwhile.
 
 Both sides take turns: while one waits for an answer it serves the other's questions, such as a call of a
-function that it handed over. Numbers of objects and slots are even on the judge's side and odd on the agent's.
+function that it handed over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 import torch
 from torch import Tensor, nn
 
 from . import errors, trees
-from .slots import Slot, Slots
-from .standins import Remote, RemoteClass, RemoteModule, RemoteObject
+from .gradients import Tie
+from .shared import Shared
+from .slots import Slot
+from .standins import RemoteModule
 from .values import ELSEWHERE, NEEDS_GRAD, Reader, Unknown, Writer
 from .wire import Over, Wire
 
 
-class _Tie(torch.autograd.Function):
-    """Ties a result of the other side into this side's graph; backward asks for the gradients."""
+class Peer(Shared):
+    """What both sides have in common: putting questions and answering them."""
 
-    @staticmethod
-    def forward(ctx: Any, peer: Peer, call: int, index: int, result: list[Tensor], *inputs: Tensor) -> Tensor:
-        ctx.question = peer, call, index
-        ctx.shapes = [(t.shape, t.dtype) for t in inputs]
-        return result[0]
-
-    @staticmethod
-    def backward(ctx: Any, *gradient: Tensor) -> Any:
-        peer, call, index = ctx.question
-        found = peer.ask("backward", call, index, gradient[0].contiguous())
-        if [(g.shape, g.dtype) if isinstance(g, Tensor) else s for g, s in zip(found, ctx.shapes, strict=True)] != ctx.shapes:
-            raise Over("rules", "gradients of other shapes than the inputs")
-        return None, None, None, None, *found
-
-
-class Peer:
-    """What both sides have in common.
-
-    Args:
-        first: 0 or 1, where this side's numbers begin.
-    """
-
-    special: dict[str, type[BaseException]] = {}  # exceptions beyond the builtins that may cross
+    special: ClassVar[dict[str, type[BaseException]]] = {}  # exceptions beyond the builtins that may cross
     may_look = True  # at attributes of the other side's objects that it did not describe
 
     def __init__(self, wire: Wire, first: int) -> None:
-        self.wire, self.first, self.next = wire, first, first
-        self.objects: dict[int, Any] = {}  # both sides' objects, or what stands for them
-        self.numbers: dict[int, int] = {}  # of this side's, by identity
-        self.lasting: set[int] = set()  # what outlives a check: functions and classes
-        self.slots = Slots()
-        self.modes: dict[int, bool] = {}  # of modules: training, as the other side knows it
+        super().__init__(first)
+        self.wire = wire
         self.calls: dict[int, tuple[list[Tensor], list[Tensor]]] = {}  # results and what they depend on
         self.errors: dict[int, BaseException] = {}  # of this side, on their way through the other
         self.given: list[Tensor] = []  # came with the question that is being answered, and need a gradient
 
-    # --- numbers ---------------------------------------------------------------------------------
-
-    def add(self, thing: Any, *, lasting: bool = False) -> int:
-        """Give an object of this side a number."""
-        self.next += 2
-        self.objects[self.next], self.numbers[id(thing)] = thing, self.next
-        if lasting:
-            self.lasting.add(self.next)
-        return self.next
-
-    def number(self, thing: Any) -> int | None:
-        """The number of an object, whichever side it is of."""
-        if isinstance(thing, Remote | RemoteClass):
-            return thing.__dict__.get("_number")
-        number = self.numbers.get(id(thing))
-        return number if number is not None and self.objects.get(number) is thing else None
-
-    def named(self, number: Any) -> Any:
-        """The object of this number."""
-        if number not in self.objects:
-            raise ValueError(f"no object has the number {number!r}")
-        return self.objects[number]
-
-    def is_mine(self, number: int) -> bool:
-        return number % 2 == self.first
-
-    def blank(self, kind: type[nn.Module], number: int) -> nn.Module:
-        """A new module that stands for one of the other side."""
-        if not (isinstance(kind, type) and issubclass(kind, nn.Module)) or self.is_mine(number):
-            raise ValueError("no class of modules")
-        module = trees.blank(kind)
-        if isinstance(module, RemoteModule):
-            module.__dict__["_number"] = number
-        self.objects[number], self.numbers[id(module)] = module, number
-        return module
-
-    def slot(self, tensor: Tensor, place: tuple[nn.Module, str] | None = None, *, loose: bool = False) -> int:
-        """The number of a tensor that both sides hold from now on."""
-        number = self.slots.number(tensor)
-        if number is None:
-            self.next += 2
-            number = self.next
-            self.slots.add(number, Slot(tensor, place, loose=loose))
-        return number
-
-    def parameter(self, number: int) -> nn.Parameter:
-        """The parameter of this number; its numbers come at the message's end."""
-        if number not in self.slots.known:
-            self._theirs(number, Slot(nn.Parameter(torch.empty(0), requires_grad=False)))
-        tensor = self.slots[number].tensor
-        if not isinstance(tensor, nn.Parameter):
-            raise ValueError("a parameter that is none")
-        return tensor
-
-    def buffer(self, number: int, module: nn.Module, name: str) -> None:
-        if number in self.slots.known:
-            module._buffers[name] = self.slots[number].now()
-        else:
-            module._buffers[name] = torch.empty(0)
-            self._theirs(number, Slot(torch.empty(0), (module, name)))
-
-    def _theirs(self, number: Any, slot: Slot) -> None:
-        if type(number) is not int or self.is_mine(number):
-            raise ValueError(f"{number!r} is no number of a tensor")
-        self.slots.add(number, slot)
-
     def fresh(self) -> None:
-        """Forget what one check had to do with."""
-        self.objects = {n: thing for n, thing in self.objects.items() if n in self.lasting}
-        self.numbers = {id(thing): n for n, thing in self.objects.items()}
-        self.slots.clear()
-        for table in (self.modes, self.calls, self.errors):
-            table.clear()
+        super().fresh()
+        self.calls.clear()
+        self.errors.clear()
 
     # --- values ----------------------------------------------------------------------------------
 
@@ -216,7 +123,13 @@ class Peer:
         writer = Writer(self.write)
         question = {"ask": what, "args": [writer.value(a) for a in args], "grad": torch.is_grad_enabled()}
         self._send(writer, question | self.details(writer, what, args))
-        return self._hear(writer.needing)
+        try:
+            return self._hear(writer.needing)
+        except StopIteration as error:
+            if args[:1] == ("next",):
+                raise
+            # Where `map` or `zip` calls a function, this would quietly be the end of the loop.
+            raise RuntimeError(f"StopIteration: {error}") from error
 
     def _hear(self, inputs: list[Tensor]) -> Any:
         while True:
@@ -238,12 +151,12 @@ class Peer:
             if not depends:
                 return tensor
             index = len(reader.needing)
-            return _Tie.apply(self, head["call"], index, [tensor], *depends)  # type: ignore[return-value]
+            return Tie.apply(self, head["call"], index, [tensor], *depends)  # type: ignore[return-value]
 
         reader = Reader(data, self.read, tie)
         with self.by_the_rules():
             value = reader.value(head.get("value"))
-            error = head.get("error") and self._error(head["error"])
+            error = self._error(head["error"]) if "error" in head else None
             self._take_changes(reader, head)
             self.heard(reader, head)
         self.after(head)
@@ -315,7 +228,7 @@ class Peer:
         found = torch.autograd.grad(results[index], inputs, gradient, retain_graph=True, allow_unused=True)
         return [g if g is None else g.detach() for g in found]
 
-    answers: dict[str, Callable[..., Any]] = {"backward": backward}
+    answers: ClassVar[dict[str, Callable[..., Any]]] = {"backward": backward}
 
     # --- what changes meanwhile ------------------------------------------------------------------
 
@@ -368,6 +281,3 @@ class Peer:
 
     def is_learners(self, frame: Any) -> bool:
         return False
-
-
-__all__ = ["Peer", "RemoteObject"]

@@ -29,6 +29,11 @@ class Slot:
         self.known: tuple[Any, ...] | None = None  # what the other side has
         self.address = 0
 
+    @property
+    def is_new(self) -> bool:
+        """Nothing was said of it yet."""
+        return self.address == 0
+
     def now(self) -> Tensor:
         """The tensor as it is on this side."""
         if self.place:

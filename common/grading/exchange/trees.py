@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from .slots import Slot
 from .values import Reader, Writer
 
 if TYPE_CHECKING:

@@ -158,7 +158,10 @@ class Reader:
         if kind == "slice":
             return slice(*map(self.value, rest))
         if kind == "range":
-            return range(*(number(n) for n in rest))
+            found = range(*(number(n) for n in rest))
+            if len(found) > _MOST_VALUES:
+                raise ValueError(f"a range of {len(found):,} numbers")
+            return found
         if kind == "int":
             return int(rest[0], 16)
         return self.other(self, node)
@@ -176,7 +179,10 @@ class Reader:
         tensor = tensor_of(bytearray(self.data[start : start + size]), dtype, shape)
         if strides is None:
             return tensor
-        return torch.empty_strided(shape, [number(n, 1) for n in strides], dtype=dtype).copy_(tensor)
+        steps = [number(n, 1) for n in strides]
+        if sum((n - 1) * step for n, step in zip(shape, steps, strict=True)) >= _MOST_NUMBERS:
+            raise ValueError(f"a tensor that reaches too far: shape {shape}, strides {steps}")
+        return torch.empty_strided(shape, steps, dtype=dtype).copy_(tensor)
 
     def _flagged(self, node: list[Any]) -> Tensor:
         tensor, flags = self.tensor(node), node[5]

@@ -30,7 +30,6 @@ _HERE = str(Path(__file__).resolve().parents[1])
 sys.path.insert(0, _HERE)
 
 import torch  # noqa: E402
-
 from exchange import agent, confine  # noqa: E402
 from exchange.wire import Over, Wire  # noqa: E402
 
@@ -44,7 +43,8 @@ def load(path: str) -> ModuleType:
     """A module by its file alone."""
     name = f"exchange.{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -69,6 +69,7 @@ def told(orders: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
 
 
 def say(orders: socket.socket, **what: Any) -> None:
+    """Answer, if anybody is still there to hear it."""
     with contextlib.suppress(OSError):
         orders.send(json.dumps(what).encode())
 
@@ -175,6 +176,7 @@ def _end_with(work: Any, *arguments: Any) -> None:
 
 
 def main() -> None:
+    """Warm up, and serve until nobody gives orders any more."""
     handle, elsewhere, recording = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this process
     warm_up()
