@@ -43,6 +43,17 @@ def pair_of(result: Any, call: str) -> tuple[Tensor, Tensor]:
     )
 
 
+class AsModule(nn.Module):
+    """A function of tensors as a module, for checks that ask the same of both."""
+
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(*inputs)
+
+
 class SideBySide(nn.Module):
     """Such a function as a module that returns output and weights in one tensor, (..., T, E + S)."""
 
