@@ -10,14 +10,13 @@ from common.testing import (
     assert_close,
     assert_equal,
     assert_input_untouched,
-    assert_made_on_device,
     assert_shape,
     assert_tensor,
     assert_true,
     draw,
     observe,
 )
-from common.testing.attending import UNCUT, assert_gradients_of
+from common.testing.attending import UNCUT, assert_gradients_of, assert_works_elsewhere
 
 B, T, S = 4, 3, 5
 AXES: dict[str, int] = {}  # as they are drawn
@@ -75,8 +74,7 @@ def test_softmax_works_in_other_precisions(solution, dtype):
 
 
 def test_softmax_works_on_another_device(solution):
-    scores = scores_of(B).cpu()
-    assert_made_on_device(lambda device: solution.softmax(scores.to(device)), "softmax of scores on another device")
+    assert_works_elsewhere(solution.softmax, scores_of(B), what="softmax")
 
 
 # --- what it gives -------------------------------------------------------------------------------

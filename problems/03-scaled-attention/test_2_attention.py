@@ -12,14 +12,19 @@ from common.testing import (
     assert_equal,
     assert_input_untouched,
     assert_keeps_dtype,
-    assert_moves,
     assert_repeatable,
     assert_shape,
     assert_true,
     draw,
     observe,
 )
-from common.testing.attending import SideBySide, assert_gradients_of, assert_scores, pair_of
+from common.testing.attending import (
+    SideBySide,
+    assert_gradients_of,
+    assert_scores,
+    assert_works_elsewhere,
+    pair_of,
+)
 from common.testing.attention import assert_half_precision
 
 B, T, S, D, E = 4, 3, 5, 7, 9
@@ -112,7 +117,7 @@ def test_it_works_in_half_precision(solution, masked):
 
 
 def test_it_works_on_another_device(solution):
-    assert_moves(side_by_side(solution), *inputs(B), some_mask(B), what=CALL)
+    assert_works_elsewhere(side_by_side(solution), *inputs(B), some_mask(B), what=CALL)
 
 
 # --- the weights, and what they do ---------------------------------------------------------------

@@ -13,7 +13,6 @@ from common.testing import (
     assert_identical,
     assert_input_untouched,
     assert_keeps_dtype,
-    assert_moves,
     assert_raises,
     assert_repeatable,
     assert_shape,
@@ -21,7 +20,7 @@ from common.testing import (
     draw,
     name_sizes,
 )
-from common.testing.attending import assert_gradients_of
+from common.testing.attending import assert_gradients_of, assert_works_elsewhere
 from common.testing.attention import assert_half_precision
 from common.testing.causality import assert_finite
 
@@ -154,7 +153,7 @@ def test_it_works_in_half_precision(solution):
 
 
 def test_it_works_on_the_device_of_its_inputs(solution):
-    assert_moves(Layer(solution), text(), *weights_of(), padding(*LEFT), what="multi_head_attention")
+    assert_works_elsewhere(Layer(solution), text(), *weights_of(), padding(*LEFT), what="multi_head_attention")
 
 
 # --- heads, scale, output layer ------------------------------------------------------------------
