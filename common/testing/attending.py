@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from common.testing.asserts import assert_close, assert_tensor, fail
 from common.testing.context import observe
+from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
 from common.testing.modules import draw
 from common.testing.words import brief
 
@@ -43,6 +44,17 @@ def pair_of(result: Any, call: str) -> tuple[Tensor, Tensor]:
     )
 
 
+class AsModule(nn.Module):
+    """A function of tensors as a module, for checks that ask the same of both."""
+
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(*inputs)
+
+
 class SideBySide(nn.Module):
     """Such a function as a module that returns output and weights in one tensor, (..., T, E + S)."""
 
@@ -52,6 +64,26 @@ class SideBySide(nn.Module):
 
     def forward(self, *inputs: Any) -> Tensor:
         return torch.cat(pair_of(self.attend(*inputs), self.call), dim=-1)
+
+
+def assert_works_elsewhere(function: Function, *inputs: Tensor, what: str) -> None:
+    """Check that a function of tensors on another device works, and answers on that device."""
+    trouble = ""
+    with elsewhere() as send:
+        try:
+            result = function(*(send(x.cpu()) for x in inputs))
+            trouble = "" if is_elsewhere(result) else "the result is on the CPU"
+        except DevicesDiffer as error:
+            trouble = str(error)
+    observe(f"{what} on another device", bool(trouble))
+    if trouble:
+        fail(
+            f"{what} does not work on tensors of another device than the CPU:",
+            expected="everything on the device of its inputs",
+            got=trouble,
+            because="A tensor that is made on the way is made where the inputs are, with device=x.device or as new_ones "
+            "and zeros_like make it.",
+        )
 
 
 def assert_scores(weights: Tensor, scores: Tensor, *, because: str, atol: float = 1e-4) -> None:

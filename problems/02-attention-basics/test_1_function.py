@@ -11,7 +11,6 @@ from common.testing import (
     assert_equal,
     assert_input_untouched,
     assert_keeps_dtype,
-    assert_moves,
     assert_repeatable,
     assert_shape,
     assert_true,
@@ -19,7 +18,13 @@ from common.testing import (
     fail,
     observe,
 )
-from common.testing.attending import SideBySide, assert_gradients_of, assert_scores, pair_of
+from common.testing.attending import (
+    SideBySide,
+    assert_gradients_of,
+    assert_scores,
+    assert_works_elsewhere,
+    pair_of,
+)
 from common.testing.attention import assert_half_precision
 
 B, T, S, D, E = 4, 3, 5, 7, 9
@@ -90,7 +95,7 @@ def test_inputs_that_are_not_contiguous_give_the_same(solution):
 @pytest.mark.parametrize("lead", [(), (B, 2), (1, 1)], ids=["none", "B and 2", "1 and 1"])
 def test_any_leading_axes_are_kept(solution, lead):
     query, key, value = inputs(*lead)
-    right_output, right_weights = by_torch(query, key, value)
+    one_axis = attend(solution, *(t.reshape(-1, *t.shape[-2:]) for t in (query, key, value)))
     because = (
         "Only the last two axes take part, and all before them are batch: axes counted from the end, -1 and -2, fit any "
         "number of them, as @ does; axes counted from the front, torch.bmm and einsum('btd,...') fit one number only."
@@ -105,8 +110,11 @@ def test_any_leading_axes_are_kept(solution, lead):
             f"{CALL} cannot take a query of shape {tuple(query.shape)}:", expected=f"weights of shape {(*lead, T, S)}",
             got=f"{type(error).__name__}: {str(error).splitlines()[0]}", because=because,
         )  # fmt: skip
-    assert_close(weights, right_weights, f"the weights for a query of shape {tuple(query.shape)}", because=because)
-    assert_close(output, right_output, f"the output for a query of shape {tuple(query.shape)}", because=because)
+    for name, mine, flat in (("output", output, one_axis[0]), ("weights", weights, one_axis[1])):
+        assert_close(
+            mine, flat.reshape(*lead, *flat.shape[1:]), f"the {name} for a query of shape {tuple(query.shape)}, compared "
+            "with yours for the same texts along one axis,", because=because,
+        )  # fmt: skip
 
 
 def test_the_function_works_in_double_precision(solution):
@@ -123,7 +131,7 @@ def test_the_function_works_in_half_precision(solution):
 
 
 def test_the_function_works_on_another_device(solution):
-    assert_moves(side_by_side(solution), *inputs(B), what=CALL)
+    assert_works_elsewhere(side_by_side(solution), *inputs(B), what=CALL)
 
 
 # --- the weights, and what they do ---------------------------------------------------------------

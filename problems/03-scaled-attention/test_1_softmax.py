@@ -10,14 +10,13 @@ from common.testing import (
     assert_close,
     assert_equal,
     assert_input_untouched,
-    assert_made_on_device,
     assert_shape,
     assert_tensor,
     assert_true,
     draw,
     observe,
 )
-from common.testing.attending import UNCUT, assert_gradients_of
+from common.testing.attending import UNCUT, assert_gradients_of, assert_works_elsewhere
 
 B, T, S = 4, 3, 5
 AXES: dict[str, int] = {}  # as they are drawn
@@ -50,21 +49,11 @@ def test_softmax_gives_numbers(solution):
     )  # fmt: skip
 
 
-def test_softmax_keeps_nothing_from_call_to_call(solution):
-    first, then = scores_of(B), draw("others", B, T=T, S=S)
-    right = torch.softmax(then, -1)
-    solution.softmax(first)
-    assert_close(
-        solution.softmax(then), right, "softmax of scores, after a softmax of others,",
-        because="The result follows from the scores that are given, and from nothing that came before.",
-    )  # fmt: skip
-
-
 def test_softmax_takes_scores_that_are_not_contiguous(solution):
     scores = scores_of(B).transpose(0, 1)
-    right = torch.softmax(scores, -1)
+    plain = solution.softmax(scores.contiguous())
     assert_close(
-        solution.softmax(scores), right, "softmax of non-contiguous scores",
+        solution.softmax(scores), plain, "softmax of non-contiguous scores",
         because="The same numbers lie in memory in another order, which view minds and reshape does not.",
     )  # fmt: skip
 
@@ -72,21 +61,20 @@ def test_softmax_takes_scores_that_are_not_contiguous(solution):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
 def test_softmax_works_in_other_precisions(solution, dtype):
     scores = scores_of(B)
-    right = torch.softmax(scores, -1)
+    plain = assert_tensor(solution.softmax(scores), "softmax(scores)")
     weights = assert_tensor(solution.softmax(scores.to(dtype)), "softmax(scores)")
     assert_equal(
         str(weights.dtype), str(dtype), f"the dtype of softmax for scores in {dtype}",
         because="The result comes in the type of the scores.",
     )  # fmt: skip
     assert_close(
-        weights.to(right.dtype), right, f"softmax of scores in {dtype}", atol=0.03,
+        weights.to(plain.dtype), plain, f"softmax of scores in {dtype}, compared with yours in float32,", atol=0.03,
         because=f"In {dtype} only rounding may differ: no number on the way may be too large, or too small, for that type.",
     )  # fmt: skip
 
 
 def test_softmax_works_on_another_device(solution):
-    scores = scores_of(B).cpu()
-    assert_made_on_device(lambda device: solution.softmax(scores.to(device)), "softmax of scores on another device")
+    assert_works_elsewhere(solution.softmax, scores_of(B), what="softmax")
 
 
 # --- what it gives -------------------------------------------------------------------------------
@@ -180,4 +168,14 @@ def test_softmax_passes_the_gradient(solution, dim):
         lambda scores: solution.softmax(scores, dim=dim), lambda scores: torch.softmax(scores, dim),
         {"the scores": scores_of(B)},
         because="It is the slope of the softmax: raising one score raises its weight and lowers all others along dim. " + UNCUT,
+    )  # fmt: skip
+
+
+def test_softmax_keeps_nothing_from_call_to_call(solution):
+    first, then = scores_of(B), draw("others", B, T=T, S=S)
+    right = torch.softmax(then, -1)
+    solution.softmax(first)
+    assert_close(
+        solution.softmax(then), right, "softmax of scores, after a softmax of others,",
+        because="The result follows from the scores that are given, and from nothing that came before.",
     )  # fmt: skip

@@ -12,14 +12,19 @@ from common.testing import (
     assert_equal,
     assert_input_untouched,
     assert_keeps_dtype,
-    assert_moves,
     assert_repeatable,
     assert_shape,
     assert_true,
     draw,
     observe,
 )
-from common.testing.attending import SideBySide, assert_gradients_of, assert_scores, pair_of
+from common.testing.attending import (
+    SideBySide,
+    assert_gradients_of,
+    assert_scores,
+    assert_works_elsewhere,
+    pair_of,
+)
 from common.testing.attention import assert_half_precision
 
 B, T, S, D, E = 4, 3, 5, 7, 9
@@ -87,20 +92,6 @@ def test_every_weight_is_a_number(solution, masked):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("then", ["another mask", "no mask", "another length"])
-def test_nothing_is_kept_from_call_to_call(solution, then):
-    t, s = (6, 8) if then == "another length" else (T, S)
-    qkv = inputs(B, t=t, s=s)
-    mask = [] if then == "no mask" else [some_mask(B, t=t, s=s, name="another mask")]
-    right = torch.cat(by_torch(*qkv, *mask), -1)
-    both = side_by_side(solution)
-    both(*inputs(B), some_mask(B))
-    assert_close(
-        both(*qkv, *mask), right, f"output and weights of a call with {then}, after one with a mask,",
-        because="A call follows from what it is given, and from nothing that came before: no mask, no table is kept.",
-    )  # fmt: skip
-
-
 def test_inputs_that_are_not_contiguous_give_the_same(solution):
     both, plain = side_by_side(solution), [*inputs(B), some_mask(B)]
     expected = both(*plain)
@@ -126,7 +117,7 @@ def test_it_works_in_half_precision(solution, masked):
 
 
 def test_it_works_on_another_device(solution):
-    assert_moves(side_by_side(solution), *inputs(B), some_mask(B), what=CALL)
+    assert_works_elsewhere(side_by_side(solution), *inputs(B), some_mask(B), what=CALL)
 
 
 # --- the weights, and what they do ---------------------------------------------------------------
@@ -281,6 +272,20 @@ def test_large_scores_do_not_overflow(solution):
         weights, right, "the weights for scores in the thousands",
         because="exp(89) is more than float32 can hold; the softmax of this problem needs no number above exp(0).",
         atol=2e-2,  # a score of 10,000 is rounded by 1e-3, which moves a weight by as much
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("then", ["another mask", "no mask", "another length"])
+def test_nothing_is_kept_from_call_to_call(solution, then):
+    t, s = (6, 8) if then == "another length" else (T, S)
+    qkv = inputs(B, t=t, s=s)
+    mask = [] if then == "no mask" else [some_mask(B, t=t, s=s, name="another mask")]
+    right = torch.cat(by_torch(*qkv, *mask), -1)
+    both = side_by_side(solution)
+    both(*inputs(B), some_mask(B))
+    assert_close(
+        both(*qkv, *mask), right, f"output and weights of a call with {then}, after one with a mask,",
+        because="A call follows from what it is given, and from nothing that came before: no mask, no table is kept.",
     )  # fmt: skip
 
 
