@@ -14,6 +14,7 @@ from common.testing.optimizers import (
     with_gradient,
 )
 
+AXES: dict[str, int] = {}  # the parameters' sizes have no letters
 BOTH = pytest.mark.parametrize("name", ["Adam", "AdamW"])
 
 
@@ -31,7 +32,7 @@ def test_lr_is_an_attribute_that_may_be_assigned(solution, name):
             give(params, t)
             optimizer.step()
 
-    because = "step() looks at self.lr each time, for the update and for AdamW's decay: a schedule assigns it."
+    because = "A schedule assigns the attribute lr, so step() looks at it each time, for the update and for AdamW's decay."
     lr = getattr(getattr(solution, name)(parameters(), lr=0.05), "lr", "no such attribute")
     assert_equal(lr, 0.05, f"the attribute lr of {name}(params, lr=0.05)", because=because)
     what = "after steps with lr = 0.05, 0.2, 0.0 and 0.01"
