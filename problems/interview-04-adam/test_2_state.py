@@ -8,12 +8,14 @@ from common.testing import assert_close, assert_equal, assert_raises, draw, fail
 from common.testing.optimizers import (
     assert_as_torch,
     give,
+    gradient,
     parameter,
     parameters,
     walk,
     with_gradient,
 )
 
+AXES: dict[str, int] = {}  # the parameters' sizes have no letters
 BOTH = pytest.mark.parametrize("name", ["Adam", "AdamW"])
 
 
@@ -31,7 +33,7 @@ def test_lr_is_an_attribute_that_may_be_assigned(solution, name):
             give(params, t)
             optimizer.step()
 
-    because = "step() looks at self.lr each time, for the update and for AdamW's decay: a schedule assigns it."
+    because = "A schedule assigns the attribute lr, so step() looks at it each time, for the update and for AdamW's decay."
     lr = getattr(getattr(solution, name)(parameters(), lr=0.05), "lr", "no such attribute")
     assert_equal(lr, 0.05, f"the attribute lr of {name}(params, lr=0.05)", because=because)
     what = "after steps with lr = 0.05, 0.2, 0.0 and 0.01"
@@ -220,7 +222,14 @@ def test_settings_at_the_border_are_taken(solution, name):
         observe("the border is refused", str(error))
         what = f"{name} refuses lr, betas, eps and weight_decay of 0:"
         fail(what, expected="no error", got=f"ValueError: {error}", because=because)
+
+    def play(params, optimizer):
+        for t in range(3):
+            for i, p in enumerate(params):
+                p.grad = (t + 1) * gradient(i, t).sign()
+            optimizer.step()
+
     assert_as_torch(
-        solution, name, lambda *ours: walk(*ours, steps=3), "after 3 steps with betas=(0.0, 0.0) and eps=0",
+        solution, name, play, "after 3 steps with betas=(0.0, 0.0) and eps=0",
         "With nothing kept of earlier gradients each step is lr * g / |g|.", lr=0.1, **border,
     )

@@ -98,11 +98,7 @@ def test_each_row_sums_to_one(solution, options):
 def test_logits_may_be_of_another_float_type(solution, dtype, atol):
     for options in ({}, {"temperature": 0.5}, {"top_k": 4}, {"top_p": 0.7}):
         logits = logs([0.15, 0.5, 0.05, 0.3], [0.02, 0.03, 0.91, 0.04]).repeat(1, 2)
-        scores = logits / options.get("temperature", 1.0)
-        if "top_p" in options:
-            right = rows([0, 0.3125, 0, 0.1875] * 2, [0, 0, 0.5, 0] * 2)
-        else:
-            right = scores.masked_fill(scores < scores.topk(options.get("top_k", 8)).values[:, -1:], -INF).softmax(-1)
+        right = probabilities(solution, logits, **options)
         try:
             probs = probabilities(solution, logits.to(dtype), **options)
         except RuntimeError as error:
@@ -115,7 +111,8 @@ def test_logits_may_be_of_another_float_type(solution, dtype, atol):
                 "not fit.",
             )
         assert_close(
-            probs.float(), right, f"the probabilities for logits of {dtype} with {options or 'no options'}",
+            probs.float(), right.float(),
+            f"the probabilities for logits of {dtype} with {options or 'no options'}, compared with your own for float32,",
             because="In another float type only rounding may differ.", atol=atol, rtol=atol,
         )
 

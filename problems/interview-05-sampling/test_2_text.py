@@ -48,7 +48,7 @@ def drawn(solution, logits, seed, **options):
 
 @pytest.mark.parametrize("size", [1, B])
 def test_sample_gives_one_id_for_each_row(solution, size):
-    ids = drawn(solution, draw("logits", B=size, V=V), 1)
+    ids = drawn(solution, draw("logits", size, V), 1)
     assert_shape(
         ids, (size,), f"sample of {size} row{'s' if size > 1 else ''}",
         because="One id comes for each row, (B,), also for a batch of 1, and there is no second axis.",
@@ -189,7 +189,7 @@ def continued(ids, n_tokens, max_context):
 
 
 def prompt(size=B):
-    return draw_ids("prompt", B=size, T=T, vocab_size=V)
+    return draw_ids("prompt", size, T, vocab_size=V)
 
 
 def assert_continues(out, ids, n_tokens, what, *, max_context=20, because):
@@ -349,7 +349,7 @@ def test_each_step_is_a_new_draw(solution):
 
 def test_two_calls_share_nothing(solution):
     model, ids = Sum().eval(), prompt()
-    solution.generate(model, draw_ids("other", B=2, T=7, vocab_size=V), 3, 20, temperature=0)
+    solution.generate(model, draw_ids("other", 2, 7, vocab_size=V), 3, 20, temperature=0)
     assert_continues(
         solution.generate(model, ids, 3, 20, temperature=0), ids, 3, "three tokens of a second call of generate",
         because="What was written before has no part in a text.",

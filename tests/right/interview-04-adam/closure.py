@@ -16,7 +16,8 @@ def updater(p, betas, eps):
         t += 1
         m = m + (1 - b1) * (g - m)
         v = v + (1 - b2) * (g.square() - v)
-        p.data.copy_(p.data - lr * (m / (1 - b1**t)) / (torch.sqrt(v / (1 - b2**t)) + eps))
+        with torch.no_grad():
+            p.copy_(p - lr * (m / (1 - b1**t)) / (torch.sqrt(v / (1 - b2**t)) + eps))
 
     return update
 
@@ -42,16 +43,16 @@ def zero(pairs):
 
 class Adam:
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
-        pairs = checked(params, lr, betas, eps, weight_decay)
-        self.lr = lr
+        self._pairs = checked(params, lr, betas, eps, weight_decay)
+        self.lr, self._decay = lr, weight_decay
 
-        def step():
-            for p, update in pairs:
-                if p.grad is not None:
-                    update(self.lr, p.grad.clone() + weight_decay * p.data)
+    def step(self):
+        for p, update in self._pairs:
+            if p.grad is not None:
+                update(self.lr, p.grad.clone() + self._decay * p.data)
 
-        self.step = step
-        self.zero_grad = lambda: zero(pairs)
+    def zero_grad(self):
+        zero(self._pairs)
 
 
 class AdamW:
