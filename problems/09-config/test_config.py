@@ -30,6 +30,11 @@ def changed(solution, **fields):
     return solution.GPT2Config(**{**CHANGED, **fields})
 
 
+def look(solution, field, value):
+    """Make a config that has to be refused; what one that is not refused holds tells what was done instead."""
+    observe(f"GPT2Config({field}={value!r}).{field}", getattr(changed(solution, **{field: value}), field))
+
+
 def accepted(make, call, *, because):
     """What make() gives; a config that makes a model must not be refused."""
     try:
@@ -162,7 +167,7 @@ def test_sizes_that_are_no_int_are_refused(solution, field, value):
         because="A size is an int, n_inner like the others, and anything else is a TypeError whose message names field and "
         "value. bool is a subclass of int, so isinstance(True, int) is True and bool is asked for by itself.",
     ):
-        changed(solution, **{field: value})
+        look(solution, field, value)
 
 
 @pytest.mark.parametrize("field", SIZES)
@@ -173,7 +178,7 @@ def test_sizes_below_one_are_refused(solution, field, value):
         because="Every size is at least 1, n_inner like the others (0 is a number that was given, and not None), and "
         "any other is a ValueError whose message names field and value.",
     ):
-        changed(solution, **{field: value})
+        look(solution, field, value)
 
 
 @pytest.mark.parametrize("field", SIZES)
@@ -202,7 +207,7 @@ def test_dropout_rates_outside_of_0_to_1_are_refused(solution, field, value):
         because="A rate is a share, 0 <= rate < 1, and any other is a ValueError whose message names field and value. "
         "With NaN every comparison is False, so `not 0 <= rate < 1` refuses it and `rate < 0 or rate >= 1` does not.",
     ):
-        changed(solution, **{field: value})
+        look(solution, field, value)
 
 
 @pytest.mark.parametrize("field", RATES)
@@ -221,7 +226,7 @@ def test_epsilon_and_initializer_range_must_be_above_zero(solution, field, value
         because="Both are above 0, and anything else is a ValueError whose message names field and value. With NaN every "
         "comparison is False, so `not value > 0` refuses it and `value <= 0` does not.",
     ):
-        changed(solution, **{field: value})
+        look(solution, field, value)
 
 
 # --- presets -------------------------------------------------------------------------------------
