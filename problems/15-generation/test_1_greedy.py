@@ -49,6 +49,24 @@ def assert_writes(solution, name, ids, n_tokens, max_context, what, because):
     assert_tokens(out, continued(ids, n_tokens, max_context), f"{what} of {CALLS[name]}", because=because)
 
 
+# --- temperature 0 -------------------------------------------------------------------------------
+
+
+def test_a_temperature_of_zero_is_greedy(solution):
+    try:
+        greedy(solution, "generate", Sum().eval(), prompt(), 2)
+    except (ValueError, RuntimeError) as error:
+        if not any(word in str(error) for word in ("temperature", "probability", "inf", "nan")):
+            raise
+        observe("with temperature 0", str(error))
+        fail(
+            f"{CALLS['generate']} fails:", expected="the most likely tokens",
+            got=f"{type(error).__name__}: {error}".partition("\n")[0],
+            because="0 cannot divide, and filter_logits refuses it. In generate it means greedy: the most likely "
+            "token, without a draw.",
+        )  # fmt: skip
+
+
 # --- what comes out ------------------------------------------------------------------------------
 
 
@@ -57,7 +75,8 @@ def assert_writes(solution, name, ids, n_tokens, max_context, what, because):
 def test_the_result_holds_the_new_tokens_only(solution, name, size, n):
     out = greedy(solution, name, Sum().eval(), prompt(size), n)
     says = "A row for each prompt and a column for each new token, (B, n_tokens); the prompt is not repeated."
-    assert_shape(out, (size, n), f"{CALLS[name]} with n_tokens={n}, for a prompt of shape {(size, T)},", because=says)
+    what = f"{CALLS[name]} with n_tokens={n}, for a prompt of shape {(size, T)},"
+    assert_shape(out, (size, n), what, because=says)
     says = "These are token ids, int64, as argmax and multinomial give them."
     assert_equal(str(out.dtype), "torch.int64", f"the dtype of {CALLS[name]}", because=says)
 
@@ -67,9 +86,9 @@ def test_no_new_tokens_give_an_empty_result(solution, name):
     says = "No new tokens are no columns, (B, 0). torch.cat and torch.stack cannot join an empty list."
     try:
         out = greedy(solution, name, Sum().eval(), prompt(), 0)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         observe("with no new tokens", str(error))
-        got = f"RuntimeError: {error}".partition("\n")[0]
+        got = f"{type(error).__name__}: {error}".partition("\n")[0]
         fail(f"{CALLS[name]} with n_tokens=0 fails:", expected="a tensor of shape (3, 0)", got=got, because=says)
     assert_shape(out, (B, 0), f"{CALLS[name]} with n_tokens=0", because=says)
 
@@ -79,7 +98,7 @@ def test_the_prompt_is_left_as_it_was(solution, name):
     ids = prompt()
     before = ids.clone()
     greedy(solution, name, Sum().eval(), ids, 4, 3)
-    says = "The batch is the caller's. What writes into it, or resizes it, works in place; torch.cat makes a new tensor."
+    says = "The batch is the caller's. What writes into it works in place, and torch.cat makes a new tensor."
     assert_identical(ids, before, f"after {name}, the caller's batch", because=says)
 
 
@@ -88,8 +107,8 @@ def test_the_prompt_is_left_as_it_was(solution, name):
 
 @each_greedy
 def test_the_first_token_is_the_most_likely_one_after_the_last_position(solution, name):
-    says = "The model sees the whole prompt, and what follows it stands at the last position, logits[:, -1]: of these V "
-    says += "logits the largest, for each row."
+    says = "The model sees the whole prompt, and what follows it stands at the last position, logits[:, -1]: of these "
+    says += "V logits the largest, for each row."
     assert_writes(solution, name, prompt(), 1, 20, "the first new token", says)
 
 
@@ -130,7 +149,8 @@ def test_one_forward_pass_makes_one_token(solution, name):
     observe("forward passes", float(passes))
     if passes > n + 1:
         fail(
-            f"the model is called more often than {n} new tokens need:", expected=f"{n} forward passes", got=f"{passes:g}",
+            f"the model is called more often than {n} new tokens need:", expected=f"{n} forward passes",
+            got=f"{passes:g}",
             because="One pass gives the logits of all rows for one new token, and nothing is gained by another.",
         )  # fmt: skip
 
@@ -174,12 +194,13 @@ def test_the_model_works_in_eval_mode(solution, name, training):
 @each_greedy
 @pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
 def test_the_model_gets_its_mode_back(solution, name, training):
-    says = "A training that goes on has to find the model as it was, and so does who had it in eval mode: model.training "
-    says += "is remembered before the loop and put back after it."
+    says = "A training that goes on has to find the model as it was, and so does who had it in eval mode: the mode is "
+    says += "remembered before the loop and put back after it."
     for n in (3, 0):
         model = Sum().train(training)
         greedy(solution, name, model, prompt(), n)
-        what = f"model.training after {name} with n_tokens={n}, for a model in {'training' if training else 'eval'} mode,"
+        mode = "training" if training else "eval"
+        what = f"model.training after {name} with n_tokens={n}, for a model in {mode} mode,"
         assert_equal(model.training, training, what, because=says)
 
 
@@ -220,9 +241,14 @@ CONFIG = tiny(n_layer=1)
 
 
 @cache
-def plain_loop(device, ids):
+def gpt2(device):
+    return fill(problem(10).GPT2Model(CONFIG)).to(device)
+
+
+@cache
+def plain_loop(device, prompts):
     """What a GPT-2 in eval mode writes, ten tokens after three, beyond the end of its context."""
-    model, texts = fill(problem(10).GPT2Model(CONFIG)), draw_ids("gpt2", 2, 3)
+    model, texts = gpt2(device).eval(), torch.tensor(prompts, device=device)
     with torch.no_grad():
         for _ in range(10):
             logits = model(texts[:, -CONFIG.n_positions :])[:, -1]
@@ -233,9 +259,9 @@ def plain_loop(device, ids):
 @each_greedy
 def test_a_gpt2_with_dropout_writes_what_a_plain_loop_writes(solution, name):
     ids = draw_ids("gpt2", 2, 3)
-    expected = plain_loop(str(ids.device), tuple(ids.flatten().tolist()))
-    model = fill(problem(10).GPT2Model(CONFIG)).train()
-    says = "A GPT-2 of problem 10 writes the same as in a loop on one page: the last n_positions tokens, the logits of the "
-    says += "last position, argmax, cat, and no dropout."
-    out = greedy(solution, name, model, ids, 10, CONFIG.n_positions)
+    device = str(ids.device)
+    expected = plain_loop(device, tuple(map(tuple, ids.tolist())))
+    says = "A GPT-2 of problem 10 writes the same as in a loop on one page: the last n_positions tokens, the logits of "
+    says += "the last position, argmax, cat, and no dropout."
+    out = greedy(solution, name, gpt2(device).train(), ids, 10, CONFIG.n_positions)
     assert_tokens(out, expected, f"what a GPT-2 writes with {CALLS[name]}", because=says)

@@ -67,7 +67,8 @@ def test_the_logits_are_left_as_they_were(solution, options):
     before = logits.clone()
     filtered(solution, logits, **options)
     says = "They are the caller's: `/=`, masked_fill_ and an assignment to logits[...] work in place."
-    assert_identical(logits, before, f"after filter_logits with {options or 'no options'}, the caller's logits", because=says)
+    what = f"after filter_logits with {options or 'no options'}, the caller's logits"
+    assert_identical(logits, before, what, because=says)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
@@ -89,7 +90,7 @@ def test_the_logits_keep_their_precision(solution, dtype):
 
 
 def test_without_options_the_logits_stay_as_they_are(solution):
-    says = "With temperature 1, no top_k and no top_p nothing is left to do; they are logits still, and no probabilities."
+    says = "With temperature 1, no top_k and no top_p nothing is left to do; they are logits, and no probabilities."
     assert_close(filtered(solution, some_logits()), some_logits(), "filter_logits(logits)", because=says)
 
 
@@ -150,8 +151,8 @@ FOUR = [0.15, 0.5, 0.05, 0.3]  # adding up from the most likely: 0.5, 0.8, 0.95,
 
 @pytest.mark.parametrize(("p", "tokens"), [(0.4, [1]), (0.7, [1, 3]), (0.9, [0, 1, 3]), (0.97, [0, 1, 2, 3])])
 def test_top_p_keeps_the_smallest_set_that_reaches_p(solution, p, tokens):
-    says = f"From the most likely on the probabilities add up to 0.5, 0.8, 0.95 and 1: {len(tokens)} of them are needed "
-    says += f"to reach {p}, the one that crosses it included."
+    says = f"From the most likely on the probabilities add up to 0.5, 0.8, 0.95 and 1: {len(tokens)} of them are "
+    says += f"needed to reach {p}, the one that crosses it included."
     assert_left(solution, logs(FOUR), [tokens], f"for probabilities {tuple(FOUR)} and top_p={p},", says, top_p=p)
 
 
@@ -164,7 +165,8 @@ def test_top_p_adds_up_probabilities_whatever_is_added_to_the_logits(solution, s
 
 def test_each_row_has_its_own_nucleus(solution):
     together = logs(FOUR, [0.02, 0.03, 0.91, 0.04], [0.33, 0.17, 0.27, 0.23])
-    says = "Each row is sorted, added up and cut by itself, along the vocabulary, and by its own order goes back to its places."
+    says = "Each row is sorted, added up and cut by itself, along the vocabulary, and goes back to its places by its "
+    says += "own order."
     assert_left(solution, together, [[0, 1, 3], [2], [0, 2, 3]], "for three rows and top_p=0.81,", says, top_p=0.81)
 
 
@@ -175,7 +177,10 @@ def test_top_p_looks_at_what_the_temperature_made(solution, p, tokens):
     assert_left(solution, logits, [tokens], f"for temperature=2.0 and top_p={p},", says, temperature=2.0, top_p=p)
 
 
-@pytest.mark.parametrize(("k", "p", "tokens", "left"), [(2, 0.5, [1], "4/7 and 3/7"), (3, 0.75, [1, 3], "4/9, 3/9 and 2/9")])
+BOTH = [(2, 0.5, [1], "4/7 and 3/7"), (3, 0.75, [1, 3], "4/9, 3/9 and 2/9")]
+
+
+@pytest.mark.parametrize(("k", "p", "tokens", "left"), BOTH)
 def test_top_p_looks_at_what_top_k_left(solution, k, p, tokens, left):
     says = f"top_k comes first, and top_p adds up the softmax of what it leaves, which is {left} here."
     what = f"for probabilities (0.1, 0.4, 0.2, 0.3), top_k={k} and top_p={p},"

@@ -42,8 +42,8 @@ def test_each_drawn_token_follows_from_all_before_it(solution, max_context):
     # The likeliest token has all but 1e-20 of the probability, so a draw has no choice.
     ids = prompt()
     out = generated(solution, Sum().eval(), ids, 6, max_context, generator=seeded(2))
-    says = "Row b is drawn from row b of the last position's logits, and joins row b of the text, of which the model sees "
-    says += "the last max_context tokens."
+    says = "Row b is drawn from row b of the last position's logits, and joins row b of the text, of which the model "
+    says += "sees the last max_context tokens."
     what = f"what generate draws where one token alone is possible, with max_context={max_context},"
     assert_tokens(out, continued(ids, 6, max_context), what, because=says)
 
@@ -76,13 +76,14 @@ SHARES = [
 @pytest.mark.parametrize(("options", "probs"), SHARES, ids=[str(options) for options, _ in SHARES])
 def test_draws_follow_the_filtered_distribution(solution, options, probs):
     out = generated(solution, Same(FIVE).eval(), zeros(500), 4, generator=seeded(6), **options)
-    assert_shape(out, (500, 4), "the result of generate for 500 prompts", because="The new tokens only, (B, n_tokens).")
+    says = "A row for each prompt and a column for each new token, (B, n_tokens)."
+    assert_shape(out, (500, 4), "the result of generate for 500 prompts", because=says)
     shares, right = torch.bincount(out.flatten(), minlength=5).cpu() / 2000, torch.tensor(probs)
     observe(f"the shares with {options}", shares)
     about, got = f"about {[round(p, 2) for p in probs]}", [round(p, 2) for p in shares.tolist()]
     said = ", ".join(f"{name}={value}" for name, value in options.items()) or "no options"
-    says = "Each row's token is drawn from the softmax of what filter_logits makes of its logits, with the temperature, "
-    says += "top_k and top_p of the call, and a token at -inf is never drawn."
+    says = "Each row's token is drawn from the softmax of what filter_logits makes of its logits, with the "
+    says += "temperature, top_k and top_p of the call, and a token at -inf is never drawn."
     if float((shares - right).abs().max()) > 0.05 or bool(shares[right == 0].any()):
         what = f"of 2000 draws from the probabilities {tuple(FIVE)} with {said}, the shares of the tokens are wrong:"
         fail(what, expected=about, got=got, because=says)
@@ -90,9 +91,10 @@ def test_draws_follow_the_filtered_distribution(solution, options, probs):
 
 def test_the_temperature_is_1_unless_it_is_given(solution):
     model = Same(FIVE).eval()
-    default, one = (generated(solution, model, zeros(200), 4, generator=seeded(6), **t) for t in ({}, {"temperature": 1.0}))
+    default = generated(solution, model, zeros(200), 4, generator=seeded(6))
+    one = generated(solution, model, zeros(200), 4, generator=seeded(6), temperature=1.0)
     says = "The default of temperature is 1.0, so with the same seed nothing differs."
-    assert_identical(default, one, "200 texts drawn without a temperature, and then with temperature=1.0,", because=says)
+    assert_identical(default, one, "200 texts drawn without a temperature, and then with 1.0,", because=says)
 
 
 def test_equal_prompts_go_different_ways(solution):
@@ -130,10 +132,10 @@ REFUSED = [({"temperature": -1.0}, "-1"), ({"top_k": 0}, "0"), ({"top_p": 1.5}, 
 def test_generate_refuses_what_filter_logits_refuses(solution, options, named):
     ((name, value),) = options.items()
     model = Sum().train()
-    says = f"{name}={value} goes to filter_logits as it is, which raises the ValueError; only a temperature of 0 is greedy."
+    says = f"{name}={value} goes to filter_logits as it is, which refuses it; only a temperature of 0 is greedy."
     with assert_raises(ValueError, f"generate(..., {name}={value})", naming=[named], because=says):
         solution.generate(model, prompt(), 2, 20, **options)
-    says = "The mode comes back after an error too, and this is one: what stands under `finally:` is reached in any case."
+    says = "The mode comes back after an error too: what stands under `finally:` is reached in any case."
     assert_true(model.training, f"the model is left in eval mode when {name}={value} is refused", because=says)
 
 
@@ -184,8 +186,8 @@ def test_without_eos_id_no_token_ends_a_text(solution):
 
 @each_way
 def test_a_row_that_has_ended_is_filled_with_eos(solution, temperature):
-    says = "Row 1 draws eos_id, 10, as its second token and has ended for good: it is filled with 10, which belongs to the "
-    says += "result, while row 0 counts on to its own end."
+    says = "Row 1 draws eos_id, 10, as its second token and has ended for good: it is filled with 10, which belongs to "
+    says += "the result, while row 0 counts on to its own end."
     assert_counts(solution, [3, 8], END, says, temperature=temperature, eos_id=10)
 
 
