@@ -1,0 +1,108 @@
+"""Models whose answers are known, for checks of generation, and what a right loop writes with them.
+
+Shapes: B batch, T tokens, V vocab_size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common.testing.context import current
+from common.testing.modules import draw_ids
+
+V = 13
+INF = float("inf")
+
+
+def rows(*values: Sequence[float]) -> Tensor:
+    """A float tensor on the checks' device."""
+    return torch.tensor(values, device=current().device)
+
+
+def logs(*values: Sequence[float]) -> Tensor:
+    """Logits whose softmax is the values given."""
+    return rows(*values).log()
+
+
+def seeded(number: int) -> torch.Generator:
+    return torch.Generator(device=current().device).manual_seed(number)
+
+
+def prompt(B: int = 3, T: int = 5) -> Tensor:
+    return draw_ids("prompt", B=B, T=T, vocab_size=V)
+
+
+def after(seen: Sequence[int]) -> int:
+    """The token that Sum holds for likeliest after these tokens: their order and number count."""
+    return (1 + sum(place * token for place, token in enumerate(seen, 1))) % V
+
+
+class Sum(nn.Module):
+    """A language model that says `after` at each position, and notes how it was called."""
+
+    def __init__(self, sharp: float = 50.0) -> None:
+        super().__init__()
+        self.sharp = nn.Parameter(torch.tensor(sharp))
+        self.shapes: list[tuple[int, ...]] = []
+        self.modes: list[bool] = []
+        self.graphs: list[bool] = []
+        self.to(current().device)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        self.shapes.append(tuple(ids.shape))
+        self.modes.append(self.training)
+        places = torch.arange(1, ids.size(1) + 1, device=ids.device)
+        logits = self.sharp * F.one_hot((1 + (ids * places).cumsum(1)) % V, V)
+        self.graphs.append(logits.requires_grad)
+        return logits
+
+    def passes(self, B: int) -> float:
+        """How often all rows of a batch of B went through."""
+        return sum(shape[0] for shape in self.shapes) / B
+
+
+class Next(Sum):
+    """A language model that counts: after token i comes token i + 1, modulo V."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        self.shapes.append(tuple(ids.shape))
+        return self.sharp * F.one_hot((ids + 1) % V, V)
+
+
+class Same(nn.Module):
+    """A language model with the same distribution everywhere."""
+
+    def __init__(self, probs: Sequence[float]) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logs(probs)[0])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.logits.expand(*ids.shape, -1)
+
+
+class Failing(nn.Module):
+    """A model that works for three tokens and fails for more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sharp = nn.Parameter(torch.tensor(1.0))
+        self.to(current().device)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if ids.size(1) > 3:
+            raise KeyError("out of memory")
+        return self.sharp * F.one_hot(ids, V)
+
+
+def continued(ids: Tensor, n_tokens: int, max_context: int, model: Callable[[Sequence[int]], int] = after) -> Tensor:
+    """What a right loop writes, in plain Python: the new tokens of each row, (B, n_tokens)."""
+    texts = [list(row) for row in ids.tolist()]
+    for text in texts:
+        for _ in range(n_tokens):
+            text.append(model(text[-max_context:]))
+    new = [text[ids.size(1) :] for text in texts]
+    return torch.tensor(new, device=ids.device).view(len(new), n_tokens)
