@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.testing.asserts import mismatch
+from common.testing.asserts import fail, mismatch, number
+from common.testing.context import observe
+from common.testing.modules import draw
 
 Heads = tuple[Tensor, Tensor, Tensor]  # query, key, value, each (B, H, T, D)
 
@@ -103,3 +105,43 @@ def causal_attention(
 def renormalised_never(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """The mask after the softmax, as zeros: the rows no longer sum to one."""
     return ((q @ k.transpose(-2, -1) * q.size(-1) ** -0.5).softmax(-1).tril()) @ v
+
+
+def assert_gradients_are_slopes(model: nn.Module, x: Tensor, what: str, *, because: str) -> None:
+    """Check that backward() gives the slope of the output along a step of all parameters, in double precision.
+
+    Where the two differ, the parameter whose own slope is wrong is named.
+    """
+    model, x = model.double(), x.double() if x.is_floating_point() else x
+    weights = draw("direction", *model(x).shape).double()
+    parameters = dict(model.named_parameters())
+    (model(x) * weights).sum().backward()
+    slopes = {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in parameters.items()}
+    steps = {name: draw(f"step of {name}", *p.shape).double() for name, p in parameters.items()}
+
+    def measured(names: list[str]) -> float:
+        """The slope along the steps of these parameters, by going a little up and a little down."""
+        sums = []
+        with torch.no_grad():
+            for size in (1e-5, -2e-5):
+                for name in names:
+                    parameters[name].add_(steps[name], alpha=size)
+                sums.append(float((model(x) * weights).sum()))
+            for name in names:
+                parameters[name].add_(steps[name], alpha=1e-5)
+        return (sums[0] - sums[1]) / 2e-5
+
+    for names in ([*parameters], *([name] for name in parameters)):
+        right = measured(names)
+        slope = sum(float((slopes[name] * steps[name]).sum()) for name in names)
+        agree = abs(slope - right) <= 1e-4 * (1 + abs(right))
+        if agree and len(names) > 1:
+            return
+        if not agree and len(names) == 1:
+            observe(f"the slopes of {what} with wrong gradients", [slope, right])
+            fail(
+                f"the gradient of {what} with respect to `{names[0]}` is wrong, along a random step:",
+                expected=f"{number(right)}, as measured by going up and down a little",
+                got=number(slope),
+                because=because,
+            )

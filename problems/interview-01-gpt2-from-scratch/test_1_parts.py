@@ -1,0 +1,280 @@
+"""Interview 01, part 1: what CausalSelfAttention and MLP promise, from cause to consequence.
+
+The names of layers are the candidate's own, so no check looks for one: modules are filled with numbers that
+follow from whatever names they have, and judged by what they do. B batch, T tokens, C embed_dim, H num_heads.
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from common.testing import (
+    assert_close,
+    assert_equal,
+    assert_input_untouched,
+    assert_raises,
+    assert_repeatable,
+    assert_rows_independent,
+    assert_shape,
+    assert_true,
+    draw,
+    fail,
+    fill,
+    observe,
+    unnamed,
+)
+from common.testing.attention import assert_half_precision
+from common.testing.calls import assert_nothing_is_kept
+from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
+
+B, T, C, H, BLOCK = 2, 7, 15, 3, 11
+AXES = {"B": B, "C": C, "H": H, "block_size": BLOCK}
+
+
+def attention(solution, **more):
+    return fill(solution.CausalSelfAttention(C, H, BLOCK, **more))
+
+
+def mlp(solution, **more):
+    return fill(solution.MLP(C, **more))
+
+
+def vectors(length=T):
+    return draw("x", B=B, T=length, C=C)
+
+
+def matrices(module):
+    """How many numbers all weight matrices hold; biases and norms, however they are kept, left out."""
+    return sum(p.numel() for p in module.parameters() if p.ndim >= 2 and sorted(p.shape)[-2] > 4)
+
+
+def quiet(module):
+    """All parameters at zero, so that nothing but x itself can come out."""
+    with torch.no_grad():
+        for p in module.parameters():
+            p.zero_()
+    return module
+
+
+def assert_drops_in_train_mode_only(make, what):
+    """Check a part made with dropout_p: random in train mode, and neither in eval mode nor with a rate of 0."""
+    x = vectors()
+    with torch.no_grad():
+        assert_true(
+            bool((make(dropout_p=0.5).train()(x) != make(dropout_p=0.5).train()(x)).any()),
+            f"{what} made with dropout_p=0.5 gives the same output twice in train mode",
+            because="dropout_p is the rate of dropout inside it, and in train mode dropout draws anew in each call.",
+        )
+        for rate in ({"dropout_p": 0.0}, {}):
+            part = make(**rate)
+            still = part(x)
+            assert_close(
+                part.train()(x), still, f"the output of {what} in train mode, made {'with dropout_p=0' if rate else 'without dropout_p'},",
+                because="The default of dropout_p is 0, and with a rate of 0 train mode gives what eval mode gives.",
+            )
+    assert_repeatable(make(dropout_p=0.5), x, what=f"the output of {what}")
+
+
+# --- CausalSelfAttention: what holds for every call ----------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1, T, BLOCK])
+def test_attention_keeps_the_shape(solution, length):
+    assert_shape(
+        attention(solution)(vectors(length)), (B, length, C), "the output of attention",
+        because="The heads come out side by side and are projected: (B, T, C) in, (B, T, C) out.",
+    )
+
+
+def test_attention_gives_numbers(solution):
+    assert_finite(attention(solution), vectors())
+
+
+def test_attention_leaves_its_input_alone(solution):
+    assert_input_untouched(attention(solution), vectors(), what="CausalSelfAttention")
+
+
+def test_attention_is_repeatable_in_eval_mode(solution):
+    assert_repeatable(attention(solution, dropout_p=0.5), vectors(), what="the output of attention")
+
+
+@pytest.mark.parametrize("lengths", [(6, T), (BLOCK, 2)], ids=str)
+def test_attention_keeps_nothing_between_calls(solution, lengths):
+    assert_nothing_is_kept(lambda: attention(solution), *map(vectors, lengths), what="the output of attention")
+
+
+def test_attention_does_not_mind_how_x_lies_in_memory(solution):
+    model, x = attention(solution), vectors()
+    assert_close(
+        model(x.transpose(0, 1).contiguous().transpose(0, 1)), model(x), "the output of attention for a non-contiguous x",
+        because="The same numbers lie in memory in another order, which view minds and reshape does not.",
+    )
+
+
+def test_attention_does_not_mix_the_rows_of_a_batch(solution):
+    assert_rows_independent(attention(solution), vectors(), what="the output of attention", other=draw("y", B, T, C))
+
+
+def test_attention_works_in_half_precision(solution):
+    assert_half_precision(attention(solution), vectors())
+
+
+def test_heads_must_divide_the_width(solution):
+    with assert_raises(
+        Exception, "CausalSelfAttention(15, 4, 11)",
+        because="15 channels cannot be shared among 4 heads; a ValueError that names both numbers says so best.",
+    ):
+        solution.CausalSelfAttention(15, 4, 11)(vectors())
+
+
+# --- CausalSelfAttention: what it computes -------------------------------------------------------
+
+
+def test_attention_has_four_matrices_of_c_by_c(solution):
+    assert_equal(
+        matrices(attention(solution)), 4 * C * C, f"the number of weights of CausalSelfAttention({C}, {H}, {BLOCK}), biases aside,",
+        because=f"Query, key, value and output projection each map {C} numbers to {C}, for all heads together: 4 * C * C.",
+    )
+
+
+def test_attention_adds_nothing_of_x_itself(solution):
+    with torch.no_grad():
+        out = quiet(attention(solution))(vectors())
+    assert_close(
+        out, torch.zeros_like(out), "the output of attention when all its parameters are zero",
+        because="Attention gives what is to be added to x; the addition is the block's.",
+    )
+
+
+def test_one_token_only_attends_to_itself(solution):
+    model, a, b = attention(solution), draw("a", B, 1, C), draw("b", B, 1, C)
+    with torch.no_grad():
+        right = model(a + b) + model(torch.zeros_like(a))
+        assert_close(
+            model(a) + model(b), right, "f(a) + f(b), which should be f(a + b) + f(0), for texts of one token,", atol=1e-4,
+            because="One token gives itself the weight 1, so attention is then two linear layers and nothing more.",
+        )
+
+
+@pytest.mark.parametrize("length", [2, 6])
+def test_attention_is_causal(solution, length):
+    assert_causal(attention(solution), vectors(length))
+
+
+def test_attention_sees_itself_and_all_the_past(solution):
+    assert_sees_the_past(attention(solution), vectors(5))
+
+
+# What attention may be instead, by the formula that gives the very output: (how it reads, formula, heads).
+READINGS = [
+    ("scores that are not divided by anything", unnamed.causal_attention(lambda q: 1.0), H),
+    ("scores divided by sqrt(C)", unnamed.causal_attention(lambda q: C**-0.5), H),
+    ("scores divided by D, without a root", unnamed.causal_attention(lambda q: 1 / q.size(-1)), H),
+    ("scores multiplied by sqrt(D)", unnamed.causal_attention(lambda q: q.size(-1) ** 0.5), H),
+    ("scores divided by sqrt(H)", unnamed.causal_attention(lambda q: H**-0.5), H),
+    ("one head of size C", unnamed.causal_attention(), 1),
+    ("a softmax over the queries, dim=-2", unnamed.causal_attention(axis=-2), H),
+    ("weights masked after the softmax", unnamed.renormalised_never, H),
+]
+
+
+def test_attention_follows_the_formula(solution):
+    model, x = attention(solution), vectors()
+    with torch.no_grad():
+        out = model(x)
+        if unnamed.is_one_of(out, unnamed.attention_outputs(unnamed.causal_attention(), model, x, H)) is not False:
+            return  # right, or written with layers that cannot be read from outside
+        found = [name for name, formula, heads in READINGS
+                 if unnamed.is_one_of(out, unnamed.attention_outputs(formula, model, x, heads))]  # fmt: skip
+    observe("attention reads as", found)
+    observe("the output of attention", out)
+    fail(
+        "attention does not compute softmax(q k^T / sqrt(D)) v in each head:",
+        expected="that formula, whichever of your layers is the query's", got=found[0] if found else "other numbers, in every reading of your layers",
+        because="D = C // H is the size of one head. A head's channels are cut from each token's own: (B, T, C) to (B, T, H, D) "
+        "to (B, H, T, D), and the way back is the same in reverse.",
+    )
+
+
+def test_attention_drops_in_train_mode_only(solution):
+    assert_drops_in_train_mode_only(lambda **more: attention(solution, **more), "attention")
+
+
+def test_the_gradients_of_attention_are_right(solution):
+    unnamed.assert_gradients_are_slopes(
+        attention(solution), vectors(3), "the output of attention",
+        because="Learning goes the way back through every step; detach(), .data and torch.no_grad() cut a part of it.",
+    )
+
+
+# --- MLP -----------------------------------------------------------------------------------------
+
+
+def test_the_mlp_keeps_the_shape(solution):
+    assert_shape(
+        mlp(solution)(vectors()), (B, T, C), "the output of the MLP",
+        because="Every token comes out with as many channels as it went in.",
+    )
+
+
+def test_the_mlp_leaves_its_input_alone(solution):
+    assert_input_untouched(mlp(solution), vectors(), what="MLP")
+
+
+def test_the_mlp_is_four_times_as_wide_inside(solution):
+    assert_equal(
+        matrices(mlp(solution)), 8 * C * C, f"the number of weights of MLP({C}), biases aside,",
+        because="C to 4 C and back to C: two matrices of 4 C * C.",
+    )
+
+
+def test_the_mlp_takes_each_token_by_itself(solution):
+    model, x = mlp(solution), vectors()
+    with torch.no_grad():
+        assert_close(
+            model(x)[:, :1], model(x[:, :1]), "the output of the MLP for token 0 among others",
+            because="The MLP looks at one token at a time, so company changes nothing.",
+        )
+
+
+def test_the_mlp_adds_nothing_of_x_itself(solution):
+    with torch.no_grad():
+        out = quiet(mlp(solution))(vectors())
+    assert_close(
+        out, torch.zeros_like(out), "the output of the MLP when all its parameters are zero",
+        because="The MLP gives what is to be added to x; the addition is the block's.",
+    )
+
+
+GELUS = (F.gelu, lambda y: F.gelu(y, approximate="tanh"))  # they differ by up to 5e-4, and both are right
+ACTIVATIONS = {
+    "ReLU": F.relu, "no activation": lambda y: y, "SiLU": F.silu, "tanh alone": torch.tanh, "a sigmoid": torch.sigmoid,
+    "GELU twice": lambda y: F.gelu(F.gelu(y)), "x * sigmoid(1.702 x), a rougher form": lambda y: y * torch.sigmoid(1.702 * y),
+}  # fmt: skip
+
+
+def test_the_mlp_uses_gelu(solution):
+    model, x = mlp(solution), vectors()
+    with torch.no_grad():
+        out = model(x)
+        right = [unnamed.is_one_of(out, unnamed.feed_forward_outputs(gelu, model, x)) for gelu in GELUS]
+        if True in right or None in right:
+            return  # right, or written with layers that cannot be read from outside
+        found = [name for name, f in ACTIVATIONS.items() if unnamed.is_one_of(out, unnamed.feed_forward_outputs(f, model, x))]
+    observe("the activation", found)
+    observe("the output of the MLP", out)
+    fail(
+        "the MLP is not linear, GELU, linear:", expected="GELU between the two layers (exact or tanh), and nothing else",
+        got=found[0] if found else "another function", because="GPT-2 uses GELU, and nothing after the second layer but dropout.",
+    )
+
+
+def test_the_mlp_drops_in_train_mode_only(solution):
+    assert_drops_in_train_mode_only(lambda **more: mlp(solution, **more), "the MLP")
+
+
+def test_the_gradients_of_the_mlp_are_right(solution):
+    unnamed.assert_gradients_are_slopes(
+        mlp(solution), vectors(3), "the output of the MLP",
+        because="Learning goes the way back through every step; detach(), .data and torch.no_grad() cut a part of it.",
+    )
