@@ -95,6 +95,7 @@ class Step:
     optimizer: torch.optim.Optimizer
     after: int
     found: dict  # by name, of those parameters that it holds
+    left: dict  # the model's parameters after it
 
 
 @contextmanager
@@ -103,11 +104,15 @@ def noting_steps(model):
     steps = []
 
     def note(optimizer, *_):
+        now = model.now()
+        again = steps and steps[-1].optimizer is optimizer and steps[-1].after == len(model.learned)
+        if again and all(torch.equal(now[name], p) for name, p in steps[-1].left.items()):
+            return  # of the step of a subclass, which has AdamW's own in it, torch tells twice
         # The step has left the gradients as they were, and a closure may have made them within it.
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         mine = {name: p for name, p in model.named_parameters() if id(p) in held}
         grads = {name: torch.zeros_like(p) if p.grad is None else p.grad.detach().clone() for name, p in mine.items()}
-        steps.append(Step(optimizer, len(model.learned), grads))
+        steps.append(Step(optimizer, len(model.learned), grads, now))
 
     handle = register_optimizer_step_post_hook(note)
     try:
@@ -187,7 +192,7 @@ def assert_found(found, right, number, how, because):
 @pytest.mark.parametrize("one", [0, 1, 2])
 def test_the_first_step_finds_the_gradient_of_its_batch(solution, one):
     batches = training()[one : one + 1]
-    for number, found, right in gradients(solution, taught(), batches, grad_clip=None):
+    for number, found, right in gradients(solution, taught(gain=20.0), batches, grad_clip=None):
         assert_found(
             found, right, number, f"for a batch of {tuple(batches[0][0].shape)} with grad_clip=None",
             "It is the gradient of problem 12's loss of model(inputs) and targets over all positions, as it is.",
@@ -195,7 +200,7 @@ def test_the_first_step_finds_the_gradient_of_its_batch(solution, one):
 
 
 def test_no_step_finds_anything_of_an_earlier_batch(solution):
-    for number, found, right in gradients(solution, taught(), training()[:2], grad_clip=None, epochs=2, eval_every=1):
+    for number, found, right in gradients(solution, taught(20.0), training()[:2], grad_clip=None, epochs=2, eval_every=1):
         assert_found(
             found, right, number, "with grad_clip=None",
             "backward() adds to what is in p.grad: what an earlier batch or an evaluation left there is cleared first, "

@@ -14,6 +14,7 @@ from common.testing import (
     assert_shape,
     assert_tensor,
     assert_true,
+    fail,
     observe,
 )
 from common.testing.checkpoints import LAYERS, C, F, P, V, converted, names, published
@@ -22,8 +23,17 @@ AXES = {"V": V, "P": P, "C": C, "F": F}
 
 
 def convert(solution, state):
-    """The learner's converted dict."""
-    result = solution.convert_hf_state_dict(state)
+    """The learner's converted dict, of a state dict that is whole."""
+    try:
+        result = solution.convert_hf_state_dict(state)
+    except ValueError as error:
+        observe("what is refused", f"{error} ({len(state)} keys)")
+        fail(
+            "convert_hf_state_dict refuses a state dict that is whole:",
+            expected="a converted dict", got=f"ValueError: {error}",
+            because="It holds every name of a GPT-2, each in its published shape, and beside them nothing but what the "
+            "README names: a prefix, old masks, a head that equals wte.",
+        )
     assert_true(
         hasattr(result, "keys"), f"convert_hf_state_dict returns no state dict but a {type(result).__name__}",
         because="It makes a dict of names and tensors, and returns it.",

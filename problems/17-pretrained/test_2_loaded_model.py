@@ -16,6 +16,7 @@ from common.testing import (
     assert_true,
     draw,
     draw_ids,
+    fail,
     observe,
 )
 from common.testing.checkpoints import DROPPED, FIELDS, C, F, P, V, as_file, converted, folder
@@ -31,7 +32,18 @@ READ = (
 def load(solution, weights=None, **fields):
     """What from_pretrained makes of such a folder, moved to the device under test."""
     with folder(weights, **fields) as path:
-        model = solution.from_pretrained(path)
+        model, refused = None, ""
+        try:
+            model = solution.from_pretrained(path)
+        except ValueError as error:
+            refused = str(error).replace(path, "...")
+    if refused:
+        observe("what is refused", refused)
+        fail(
+            "from_pretrained refuses a folder that is whole:", expected="a model", got=f"ValueError: {refused}",
+            because="config.json and model.safetensors are both there and belong together, and what they hold beside "
+            "that is to be ignored.",
+        )
     assert_true(
         isinstance(model, nn.Module), f"from_pretrained returns no model but a {type(model).__name__}",
         because="It builds a GPT2Model, loads the weights into it, and returns it.",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -93,7 +94,7 @@ def from_pretrained(name_or_path: str | Path) -> GPT2Model:
     config = _read_config(config_file)
     try:
         published = load_file(weights_file)
-    except Exception as error:  # SafetensorError, or OSError from the disk: one way out for both
+    except (SafetensorError, OSError) as error:  # not whole, or not readable
         raise ValueError(f"{weights_file} is damaged ({error}): fetch it again") from error
     state = convert_hf_state_dict(published)
     _check_sizes(state, config)  # before the model is built: a wrong size may be a huge one
