@@ -139,7 +139,8 @@ def test_every_layer_takes_part(solution):
     idle = [name for name in step.before if name not in right.gradients]
     assert_equal(
         idle, [], "the list of parameters that the loss does not depend on, for num_layers=2",
-        because="The text goes through every block, one after the other, and through every layer of a block.",
+        because="Each parameter belongs to a layer that the text goes through: the embeddings, every block with all of "
+        "its layers, the last LayerNorm, the head.",
     )
 
 
