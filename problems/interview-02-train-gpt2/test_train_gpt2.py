@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from common.testing import (
-    assert_equal,
     assert_repeatable,
     assert_rows_independent,
     assert_true,
     draw_ids,
+    fail,
+    observe,
 )
 from common.testing.causality import assert_sees_the_past
 from common.testing.learning import (
@@ -134,15 +135,6 @@ def test_the_model_returns_raw_scores(solution, kind):
     )
 
 
-def test_every_layer_takes_part(solution):
-    _, step, right = next(trained(solution, num_layers=2, num_steps=1).again)
-    idle = [name for name in step.before if name not in right.gradients]
-    assert_equal(
-        idle, [], "the list of parameters that the loss does not depend on, for num_layers=2",
-        because="The text goes through every block, one after the other, and through every layer of a block.",
-    )
-
-
 # --- its seed -------------------------------------------------------------------------------------
 
 
@@ -187,6 +179,19 @@ def test_every_id_of_the_vocabulary_is_drawn(solution):
 
 
 # --- its loss -------------------------------------------------------------------------------------
+
+
+def test_every_layer_takes_part(solution):
+    _, step, right = next(trained(solution, num_layers=2, num_steps=1).again)
+    idle = [name for name in step.before if name not in right.gradients]
+    observe("parameters without a gradient", idle)
+    if idle:
+        fail(
+            f"the loss does not depend on `{idle[0]}`, for num_layers=2:", expected="a gradient for every parameter",
+            got=f"none for {', '.join(idle[:4])}{', ...' if len(idle) > 4 else ''}",
+            because="Each parameter belongs to a layer that the text goes through: the embeddings, every block with all "
+            "of its layers, the last LayerNorm, the head.",
+        )
 
 
 def test_every_position_counts_in_the_loss(solution):
