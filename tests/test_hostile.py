@@ -17,6 +17,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,7 @@ NEIGHBOURS = (
 )
 
 
+@cache
 def earned(text: str) -> float:
     """What an answer to problem 05 earns without any grading, in this process."""
     checks = checks_of(PROBLEM)
