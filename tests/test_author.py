@@ -116,4 +116,4 @@ def test_a_mistake_that_no_longer_applies_is_the_authors_business(own, tmp_path:
     assert "mistake 'broken': " in said
     entries.write_text("@@ nothing to read\n-x\n+y\n")
     assert own("check", "77").returncode == 1
-    assert "line 1: an entry needs a sentence" in own("author", "check", "77", "--quick").stdout
+    assert "line 1: an entry needs a sentence" in own("author", "check", "77", "--quick").stderr

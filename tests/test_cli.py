@@ -172,7 +172,19 @@ def test_a_problem_without_its_files_is_a_sentence(gpt2, checkout):
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("list",), ("hint", "5"), ("--help",), ("diff", "5", "--spoil")]
+    "command",
+    [
+        (),
+        ("list",),
+        ("hint", "5"),
+        ("--help",),
+        ("diff", "5", "--spoil"),
+        ("train", "--lr", "0"),
+        ("train", "--context", "0"),
+        ("train", "--text", "nowhere.txt"),
+        ("generate", "--top-k", "0"),
+        ("generate",),
+    ],
 )
 def test_no_torch_where_no_tensor_is_needed(gpt2, command):
     done = gpt2(*command, python=["-X", "importtime"])

@@ -11,9 +11,9 @@ from common.authoring.behaviour import family, judged, list_trouble
 from common.course import mistakes
 from common.course.catalogue import Problem, problems
 from common.course.mistakes import Mistake
+from common.judging.collecting import checks_of
 from common.judging.diagnosis import diagnose, module_with
 from common.judging.records import Status
-from common.judging.collecting import checks_of
 from common.judging.runner import outcomes_of
 
 ENTRIES = [(problem, mistake) for problem in problems() for mistake in mistakes.known(problem)]

@@ -190,6 +190,7 @@ def test_every_slip_gets_one_sentence(gpt2, checkout: Path):
         assert done.returncode in (1, 2), (arguments, done.stdout)
         assert says in done.stderr, (arguments, done.stderr)
         assert done.stderr.count("\n") == 1, done.stderr
+    assert not (checkout / "checkpoints").exists()
 
 
 # --- two processes

@@ -97,6 +97,16 @@ def test_reset_asks_and_keeps_a_backup(screen, checkout: Path):
     assert list((checkout / ".gpt2" / "backups" / PROBLEM.name).iterdir())
 
 
+def test_a_resized_terminal_is_drawn_anew(screen, checkout: Path):
+    terminal = screen("watch", "5")
+    terminal.shows("not written yet: causal_mask")
+    terminal.resize(46, 20)
+    terminal.shows("Next: write it. A hint:")
+    shown = terminal.shows("q quit")
+    assert "(yours)" in shown.replace("\n", "")
+    assert max(map(len, shown.splitlines())) <= 46
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_terminal_comes_back_however_it_ends(screen, number: signal.Signals):
     terminal = screen("watch", "5")

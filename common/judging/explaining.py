@@ -131,12 +131,9 @@ def _value(node: ast.expr, frame: FrameType) -> object:
 
 def own_parts(module: nn.Module) -> dict[str, object]:
     """What is set on a module itself: parameters, buffers, submodules and plain attributes."""
-    parts = (
-        module.named_parameters(recurse=False),
-        module.named_buffers(recurse=False),
-        module.named_children(),
-    )
-    return {**vars(module), **{name: value for found in parts for name, value in found}}
+    own = vars(module)  # asked without the module's help, which it cannot give before super().__init__()
+    parts = (own.get(kind) or {} for kind in ("_parameters", "_buffers", "_modules"))
+    return {**own, **{name: value for found in parts for name, value in found.items()}}
 
 
 def _shapes(scene: Scene) -> list[str]:

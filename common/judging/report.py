@@ -21,10 +21,8 @@ def report(verdict: Verdict, *, width: int = WIDTH, cause: bool = True) -> list[
     """
     problem = find(verdict.request.problem)
     head = _head(problem, verdict)
-    if verdict.groups:
-        body = _by_cause(problem, verdict)
-    else:
-        body = _body(problem, verdict, cause=cause)
+    by_cause = verdict.groups
+    body = _by_cause(problem, verdict) if by_cause else _body(problem, verdict, cause=cause)
     return [head, *(line for text in body for line in wrapped(text, width))]
 
 

@@ -7,6 +7,7 @@ H n_head, D = C // H.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -159,8 +160,14 @@ def assert_large_scores(model: Any, x: Tensor, n_head: int, *, causal: bool) -> 
         )
 
 
-def assert_same_gradients(learner: nn.Module, oracle: nn.Module, x: Tensor) -> None:
-    """Check the gradients of the input and of every parameter against a module with the same parameters."""
+def assert_same_gradients(
+    learner: nn.Module, oracle: nn.Module, x: Tensor, *, free: Sequence[str] = ()
+) -> None:
+    """Check the gradients of the input and of every parameter against a module with the same parameters.
+
+    Args:
+        free: names of parameters that cannot change the output, and may have a gradient or none.
+    """
     direction = draw("direction", *x.shape)
     found = []
     for model in (oracle, learner):
@@ -169,6 +176,8 @@ def assert_same_gradients(learner: nn.Module, oracle: nn.Module, x: Tensor) -> N
         found.append({"the input": leaf.grad, **{f"`{n}`": p.grad for n, p in model.named_parameters()}})
     right, mine = found
     for name, gradient in right.items():
+        if name.strip("`") in free:
+            continue
         if mine[name] is None:
             observe(f"the gradient of {name}", None)
             fail(
@@ -199,14 +208,15 @@ def assert_every_head_learns(model: Any, x: Tensor) -> None:
     )
 
 
-def assert_half_precision(model: nn.Module, x: Tensor) -> None:
+def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
     """Check that the model, moved to bfloat16 or float16, gives about what it gives in float32."""
     with torch.no_grad():
-        right = assert_tensor(model(x), "the output")
+        right = assert_tensor(model(*inputs), "the output")
         for dtype, atol in ((torch.bfloat16, 0.3), (torch.float16, 0.05)):
             name = str(dtype).removeprefix("torch.")
+            cast = [x.to(dtype) if x.is_floating_point() else x for x in inputs]
             try:
-                out = copy.deepcopy(model).to(dtype)(x.to(dtype))
+                out = copy.deepcopy(model).to(dtype)(*cast)
             except RuntimeError as error:
                 if "overflow" not in str(error):
                     raise
@@ -220,7 +230,7 @@ def assert_half_precision(model: nn.Module, x: Tensor) -> None:
                 assert_tensor(out, "the output").float(),
                 right,
                 f"the output in {name}, compared with your own in float32,",
-                because=f"With the same weights in {name} only rounding may differ; infinite numbers in sums and products "
+                because=f"With the same numbers in {name} only rounding may differ; infinite numbers in sums and products "
                 "become NaN.",
                 atol=atol,
                 rtol=atol,

@@ -1,214 +1,261 @@
-"""The checks that train_gpt2 trains: what its updates do, and what they cannot do on random tokens."""
+"""What each step of train_gpt2 learns from, and how it moves the weights: read off a recorded run.
 
-import math
+Shapes: B batch, T tokens, V vocab_size.
+"""
 
-import pytest
+from __future__ import annotations
+
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from common.testing.asserts import assert_close, assert_equal, assert_true, fail
 from common.testing.context import observe
-from common.testing.modules import draw_ids
-from common.testing.recording import replay
-from common.testing.training import recorded, run
+from common.testing.training_runs import BLOCK, RATE, STEPS, Again, Taken, listed, trained
+
+# --- the loss ------------------------------------------------------------------------------------
 
 
-def test_the_first_loss_is_no_better_than_a_blind_guess(solution):
-    # However the weights start: a model that knows nothing cannot beat ln V, and PyTorch's own start costs three times that here.
-    _, losses = run(solution, vocab_size=50, embed_dim=8, block_size=12, batch_size=16, num_steps=1)
-    times = losses[0] / math.log(50)
-    observe("first loss", "low" if times < 0.85 else "high" if times > 7 else "right")
-    if not 0.85 <= times <= 7:
-        fail(
-            "the first loss of a new model is wrong:", expected=f"about ln V = {math.log(50):.2f}, or a few times that", got=f"{losses[0]:.3f}",
-            because="It is far below what a blind guess costs: the model sees its targets, or they are no tokens." if times < 1
-            else "It is many times what a blind guess costs: a sum over positions or texts instead of their mean?",
-        )  # fmt: skip
-
-
-def test_the_losses_are_taken_before_each_update(solution):
-    _, slow = run(solution, lr=1e-9, num_steps=1)
-    _, fast = run(solution, lr=0.3, num_steps=1)
-    assert_close(
-        torch.tensor(fast[0]), torch.tensor(slow[0]), "the first loss with a learning rate of 0.3, compared with one of 1e-9,",
-        because="The loss of a step is taken before its update, so the first one does not depend on lr.", record=False, atol=1e-4,
+def assert_every_position_counts(solution: Any) -> None:
+    """Check that the loss of a step depends on the logits at every position of every text."""
+    steps = trained(solution).steps
+    idle = [(~step.error.any(-1).any(0)).nonzero().flatten().tolist() for step in steps]
+    assert_equal(
+        idle[0], [], "the list of positions whose logits take no part in the loss of step 1",
+        because="Each of the T positions has a target, and the loss is the mean over them all.",
+    )  # fmt: skip
+    texts = (~steps[0].error.any(-1).any(1)).nonzero().flatten().tolist()
+    assert_equal(
+        texts, [], "the list of texts whose logits take no part in the loss of step 1",
+        because="The loss is the mean over all positions of all texts of the batch.",
     )  # fmt: skip
 
 
-def test_training_moves_the_weights(solution):
-    short, long = (run(solution, lr=0.05, num_steps=n)[0] for n in (1, 4))
-    moved = any(
-        bool((a != b).any()) for a, b in zip(short.parameters(), long.parameters(), strict=True)
-    )
-    assert_true(
-        moved, "a run of 4 steps ends with the same weights as one of 1 step",
-        because="No weight moves: optimizer.step() is missing, or finds no gradient (no backward(), or zero_grad() between the two), or the optimizer holds another model's parameters.",
-    )  # fmt: skip
-
-
-def movement(solution, lr, num_steps):
-    """How far the largest-moving parameter went from where the same run with a tiny lr left it."""
-    moved, still = (
-        run(solution, lr=lr, num_steps=num_steps)[0],
-        run(solution, lr=1e-12, num_steps=num_steps)[0],
-    )
-    pairs = zip(moved.parameters(), still.parameters(), strict=True)
-    return max(float((a - b).detach().abs().max()) for a, b in pairs)
-
-
-def test_one_step_moves_the_weights_by_the_learning_rate(solution):
-    lr = 1e-2
-    far = movement(solution, lr, 1)
-    observe("first step in learning rates", round(far / lr, 1) if far < 20 * lr else "many")
-    says = f"Adam's first step has the size of lr for every parameter that has a gradient; the largest movement was {far / lr:.3g} times lr. "
-    if far == 0:
-        says = "A learning rate of 0.01 leaves the weights where one of 1e-12 leaves them: the argument lr does not reach the optimizer."
-    elif far < 0.9 * lr:
-        says += "With plain SGD it is lr times the gradient, which is much less."
-    elif far > 1.2 * lr:
-        says += "Is lr changed, or are there several updates in one step?"
-    if not 0.9 * lr <= far <= 1.2 * lr:
-        fail(
-            "the first update is not one step of Adam:",
-            expected=f"a largest movement of lr = {lr}",
-            got=f"{far:.3g}",
-            because=says,
-        )
-
-
-def test_each_step_updates_once(solution):
-    lr = 1e-3
-    far = movement(solution, lr, 3)
-    observe("three steps in learning rates", round(far / lr))
-    if not 1.5 * lr <= far <= 3.6 * lr:
-        fail(
-            "three steps do not move the weights as three updates would:", expected=f"a largest movement between {1.5 * lr:g} and {3.6 * lr:g} for lr = {lr}", got=f"{far:.3g}",
-            because="Each step makes one update, of at most about lr for each weight: step once in each pass of the loop.",
-        )  # fmt: skip
-
-
-LEARN = {
-    "vocab_size": 11,
-    "embed_dim": 32,
-    "num_heads": 2,
-    "num_layers": 1,
-    "block_size": 8,
-    "batch_size": 8,
-    "lr": 1e-2,
-    "seed": 3,
+_SHIFTS = {
+    0: "the very token of that position",
+    -1: "the token before it",
+    2: "the token two places later",
 }
 
 
-def test_the_model_does_not_learn_to_copy(solution):
-    model, _ = run(solution, **{**LEARN, "num_steps": 40})
-    ids = draw_ids("ids", 16, 8, vocab_size=11)
-    with torch.no_grad():
-        share = float((model.eval()(ids).argmax(-1) == ids).float().mean())
-    observe("copies its input", share > 0.7)
-    if share > 0.7:
+def assert_targets_come_next(solution: Any) -> None:
+    """Check that the loss looks, at each position but the last, for the token after it."""
+    step = trained(solution).steps[0]
+    ids, targets = step.ids, step.targets
+    right = torch.equal(targets[:, :-1], ids[:, 1:])
+    other = [shift for shift in _SHIFTS if _is_shifted(targets, ids, shift)]
+    observe("the targets are the inputs shifted by", 1 if right else other)
+    if not right:
         fail(
-            "after training the most likely next token is the token itself:", expected=f"no rule, about 1 in {LEARN['vocab_size']}, as the tokens are random", got=f"{share:.0%} of all positions",
-            because="The loss compares the logits with the inputs: language_model_loss(model(inputs), targets), where targets are one token ahead.",
-        )  # fmt: skip
-
-
-def test_fresh_tokens_at_every_step_cannot_be_learned_by_heart(solution):
-    # Uniform random tokens cannot be predicted: the best loss is ln V. A batch seen again and again can.
-    _, losses = run(solution, **{**LEARN, "num_steps": 30})
-    last = sum(losses[-8:]) / 8
-    observe("learned by heart", last < 0.87 * math.log(11))
-    if last < 0.87 * math.log(11):
-        fail(
-            "the loss falls below what random tokens allow:", expected=f"about ln V = {math.log(11):.2f} at the end", got=f"{last:.3f}",
-            because="Fresh random tokens at every step cannot be predicted, so the model has seen them before (one batch, drawn outside of the loop), or sees the answer (no shift, no causal mask).",
-        )  # fmt: skip
-
-
-def test_training_lowers_the_loss_towards_ln_v(solution):
-    _, losses = run(solution, **{**LEARN, "vocab_size": 40, "num_steps": 30, "lr": 3e-3})
-    first, last = sum(losses[:3]) / 3, sum(losses[-5:]) / 5
-    better = last < max(first, math.log(40) + 0.08) + 0.05
-    observe("the loss does not rise", better)
-    if not better:
-        fail(
-            "the loss rises in training:",
-            expected=f"a mean of the last losses around ln V = {math.log(40):.2f}",
-            got=f"{first:.3f} at first, {last:.3f} at the end",
-            because="Gradients of earlier steps may be piling up (zero_grad missing), or the update goes uphill.",
+            "the loss looks for other tokens than the next ones:",
+            expected="as the target of each position the token after it",
+            got=_SHIFTS[other[0]]
+            if other
+            else "tokens that stand elsewhere, or that are no tokens of the text",
+            because="Where the model has read up to token t, the loss asks it for token t + 1 of the same text.",
         )
 
 
-def test_gradients_of_earlier_steps_are_cleared(solution):
-    _, _, made = recorded(solution, num_steps=6)
-    steps = [number for number, step in enumerate(made, 1) if step.stale]
+def _is_shifted(targets: Tensor, ids: Tensor, shift: int) -> bool:
+    if shift < 0:
+        return torch.equal(targets[:, -shift:], ids[:, :shift])
+    inner = ids.size(1) - shift
+    return torch.equal(targets[:, :inner], ids[:, shift:])
+
+
+def assert_last_target_is_new(solution: Any) -> None:
+    """Check that the last target of a text is no copy of one of its inputs."""
+    steps = trained(solution).steps
+    ids, last = torch.cat([s.ids for s in steps]), torch.cat([s.targets[:, -1] for s in steps])
+    copied = [j for j in range(BLOCK) if torch.equal(ids[:, j], last)]
+    same = bool((last == last[0]).all())
+    observe("the last target is a copy of", copied)
+    observe("the last target is the same in all texts", same)
+    if copied or same:
+        fail(
+            "the last target of a text is no token of its own:",
+            expected=f"the last of the {BLOCK + 1} tokens that were drawn",
+            got=f"a copy of input {copied[0]} in every text"
+            if copied
+            else f"token {int(last[0])} in every text",
+            because="T inputs and T targets need T + 1 tokens: the last one is a target only.",
+        )
+
+
+def assert_mean_cross_entropy(solution: Any) -> None:
+    """Check the gradient that the loss of each step sends back, which tells the loss up to a constant."""
+    for number, step, right in trained(solution).again:
+        assert_close(
+            step.error, right.error, f"the gradient that the loss of step {number} sends back to the logits", record=False,
+            because="That of the mean cross-entropy with the next tokens is (softmax(logits) - one-hot target) / (B * T), "
+            "and nothing else is added to the loss.",
+        )  # fmt: skip
+
+
+def assert_losses_before_the_update(solution: Any) -> None:
+    """Check each loss against that of the step's own tokens and weights."""
+    run = trained(solution)
+    assert_equal(
+        len(run.losses),
+        STEPS,
+        f"the number of losses for num_steps={STEPS}",
+        because="There is one for each step.",
+    )
+    for number, _, right in run.again:
+        assert_close(
+            torch.tensor(run.losses[number - 1]), right.loss, f"the loss that train_gpt2 returns for step {number}",
+            record=False, atol=1e-4,
+            because="It is the mean cross-entropy of this step's tokens with the weights before the update, as it is.",
+        )  # fmt: skip
+
+
+# --- the update ----------------------------------------------------------------------------------
+
+
+def assert_no_old_gradients(solution: Any) -> None:
+    """Check that every backward() begins with no gradient."""
+    steps = [number for number, step in enumerate(trained(solution).steps, 1) if step.stale]
     observe("steps that begin with old gradients", steps)
     if steps:
         fail(
-            f"in step {steps[0]} backward() adds to the gradients of the step before:", expected="gradients that are None or zero before each backward()", got=f"old ones in steps {', '.join(map(str, steps))} of {len(made)}",
-            because="backward() adds to what is there: call optimizer.zero_grad() before each backward().",
-        )  # fmt: skip
+            f"in step {steps[0]} backward() adds to gradients that are there already:",
+            expected="gradients that are None or zero before each backward()",
+            got=f"old ones in {listed(steps)}",
+            because="backward() adds to what is there, so the gradients are cleared between a step and the next backward().",
+        )
 
 
-@pytest.mark.parametrize("batch_size", [1, 5])
-def test_the_batch_size_is_used(solution, batch_size):
-    _, _, made = recorded(solution, batch_size=batch_size, num_steps=2)
-    first = tuple(made[0].ids.shape) if made else (batch_size, 6)
-    assert_equal(
-        first,
-        (batch_size, 6),
-        f"the shape of the model's input in training, for batch_size={batch_size} and block_size=6,",
-        because="Each step draws (batch_size, block_size + 1) tokens: block_size inputs and, one further on, block_size targets.",
-    )
+def assert_weights_move(solution: Any) -> None:
+    """Check that each step changes the model."""
+    steps = trained(solution).steps
+    still = [
+        i
+        for i, step in enumerate(steps, 1)
+        if not any(bool(step.move(n).any()) for n in step.before)
+    ]
+    observe("steps that change no weight", still)
+    if still:
+        fail(
+            "a step leaves every weight of the model where it was:",
+            expected=f"other weights after each of the {len(steps)} steps",
+            got=f"the same ones after {listed(still)}",
+            because="After backward() the optimizer's step() moves the model's weights. It can move those that it was "
+            "given when it was made, and that have a gradient at that moment.",
+        )
 
 
-def test_each_step_goes_downhill_on_the_loss_of_its_own_batch(solution):
-    lr = 1e-2
-    model, losses, made = recorded(solution, num_steps=3, lr=lr)
-    assert_equal(
-        len(made), 3, "the number of steps in which the model that train_gpt2 returns was called with ids and learned, for num_steps=3,",
-        because="Each step computes model(inputs), its loss and loss.backward(), with the model that is returned in the end.",
-    )  # fmt: skip
-    after = [step.before for step in made[1:]] + [{name: p.detach().clone() for name, p in model.named_parameters()}]
-    past = []
-    for number, (step, moved) in enumerate(zip(made, after, strict=True), 1):
-        loss, right, had = replay(model, step)
-        assert_close(
-            had, right, f"the gradient of the logits in step {number}, compared with that of cross-entropy with the next tokens,", record=False,
-            because="The loss of a step is the mean of -log softmax(model(inputs)) at each token's successor, over all positions, and nothing else: look at targets and loss.",
-        )  # fmt: skip
-        assert_close(
-            torch.tensor(losses[number - 1]), loss, f"the loss that train_gpt2 returns for step {number}, computed again,", record=False, atol=1e-4,
-            because="It is the loss of this step's batch before the update: loss.item(), as it is.",
-        )  # fmt: skip
-        past.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
-        noise = 1e-5 * max(float(g.abs().max()) for g in past[-1].values())  # a bias of the keys has no other gradient
-        for name in past[-1]:
-            wrong = _uphill([g[name] for g in past if name in g], moved[name] - step.before[name], lr, noise)
+def assert_every_parameter_moves(solution: Any) -> None:
+    """Check that the first step moves each parameter that has a gradient."""
+    _, step, right = next(trained(solution).again)
+    still = [
+        name
+        for name, g in right.gradients.items()
+        if _clear(right, name).any() and not step.move(name).any()
+    ]
+    observe("parameters that do not move", still)
+    if still:
+        fail(
+            f"the first step leaves `{still[0]}` where it was:",
+            expected="a move of every parameter that has a gradient",
+            got=f"none of {len(still)} among {len(right.gradients)} parameters",
+            because="The optimizer is given all parameters of the model.",
+        )
+
+
+def _clear(right: Again, name: str, share: float = 1e-3) -> Tensor:
+    """Where the gradient of a parameter is more than rounding (that of a bias of the keys is nothing else)."""
+    noise = 1e-5 * max(float(g.abs().max()) for g in right.gradients.values())
+    g = right.gradients[name].abs()
+    return g > max(share * float(g.max()), noise)
+
+
+def _far(step: Taken, right: Again) -> Tensor:
+    """How far each weight went that has a clear gradient, in one row."""
+    return torch.cat([step.move(name)[_clear(right, name)].abs() for name in right.gradients])
+
+
+def assert_downhill(solution: Any) -> None:
+    """Check that the first update goes against the gradient, and later ones where all gradients agree."""
+    past: list[Again] = []
+    for number, step, right in trained(solution).again:
+        past.append(right)
+        for name in right.gradients:
+            signs = torch.stack([g.gradients[name].sign() for g in past if name in g.gradients])
+            agree = (signs == signs[0]).all(0) & torch.stack([_clear(g, name) for g in past]).all(0)
             assert_true(
-                not wrong, f"update {number} moves `{name}` {wrong}",
-                because="Adam moves each weight against its gradients, at first by lr: backward() on this step's loss, then one optimizer.step(), for all parameters of this model.",
+                not bool((step.move(name).sign() == signs[0])[agree].any()), f"update {number} moves `{name}` uphill",
+                because="Each update moves a weight against its gradient: where all gradients so far had one sign, "
+                "the other way.",
             )  # fmt: skip
 
 
-def _uphill(gradients, move, lr, noise):
-    """What is wrong with the move of a parameter; only where it has a gradient worth the name in every step."""
-    clear = torch.stack([g.abs() > max(1e-3 * float(g.abs().max()), noise) for g in gradients]).all(0)
-    same = clear & torch.stack([g.sign() == gradients[0].sign() for g in gradients]).all(0)
-    if not bool(same.any()):
-        return ""
-    if bool((move[same].sign() == gradients[0][same].sign()).any()):
-        return "uphill"
-    first = (move[clear].abs() - lr).abs().max() if len(gradients) == 1 else move.new_zeros(())
-    return "by something else than the learning rate" if bool(first > 0.1 * lr) else ""
-
-
-def test_the_learning_rate_is_used(solution):
-    small, large = movement(solution, 1e-4, 2), movement(solution, 1e-2, 2)
-    ratio = large / small if small else math.inf
-    observe("learning rate is used", 20 < ratio < 500)
-    if not 20 < ratio < 500:
+def assert_rate_is_used(solution: Any) -> None:
+    """Check that ten times the rate moves the weights ten times as far."""
+    far = {}
+    for lr, num_steps in ((RATE, STEPS), (10 * RATE, 1)):
+        _, step, right = next(trained(solution, lr=lr, num_steps=num_steps).again)
+        far[lr] = float(_far(step, right).median())
+    ratio = far[10 * RATE] / far[RATE] if far[RATE] else float("nan")
+    observe("how much farther ten times the rate goes", round(ratio, 1))
+    if not 9 < ratio < 11:
         fail(
-            "a learning rate a hundred times larger does not move the weights a hundred times as far:",
-            expected="a ratio of about 100",
-            got=f"{ratio:.3g}",
-            because="The argument lr has to reach the optimizer.",
+            f"lr={10 * RATE:g} does not move the weights ten times as far as lr={RATE:g}:",
+            expected="a ratio of 10", got=f"{ratio:.3g}" if far[RATE] else "no move at all",
+            because="The size of a step of Adam is its lr, and that is the argument lr.",
+        )  # fmt: skip
+
+
+def assert_first_update_is_the_rate(solution: Any) -> None:
+    """Check that the first update moves every weight by lr, as Adam's does."""
+    _, step, right = next(trained(solution).again)
+    far = _far(step, right) / RATE
+    middle = float(far.median())
+    observe("the first update in rates", round(middle, 1))
+    wrong = int(((far - 1).abs() > 0.1).sum())
+    if wrong:
+        fail(
+            "the first update is not one step of Adam:",
+            expected=f"every weight that has a gradient moves by lr = {RATE:g}",
+            got=f"another move for {wrong} of {len(far)} weights, the median is {middle * RATE:.3g}",
+            because="Adam divides a gradient by its own size, so its first step is lr for every weight, however large "
+            "or small the gradient; and a step of training makes one of them.",
+        )
+
+
+def assert_optimizer_remembers(solution: Any) -> None:
+    """Check that the second update is not a first one once more, which would be lr for every weight."""
+    (_, _, first), (_, step, second), *_ = trained(solution).again
+    far = torch.cat(
+        [
+            step.move(name)[_clear(first, name) & _clear(second, name)].abs() / RATE
+            for name in second.gradients
+            if name in first.gradients
+        ]
+    )
+    same = float(((far - 1).abs() < 0.02).float().mean())
+    observe("the second update is like a first", same > 0.95)
+    if same > 0.95:
+        fail(
+            "the second update moves every weight by lr again:",
+            expected="less than lr where the gradients of steps 1 and 2 differ",
+            got=f"lr = {RATE:g} for {same:.0%} of the weights",
+            because="Adam averages the gradients of all steps, for which one optimizer is made before the loop. "
+            "Only the first step of one is lr for every weight.",
+        )
+
+
+def assert_rate_is_constant(solution: Any) -> None:
+    """Check that the largest move of each step is about lr."""
+    far = []
+    for _, step, right in trained(solution).again:
+        far.append(float(_far(step, right).max()) / RATE)
+    observe("the largest moves in rates", [round(x, 1) for x in far])
+    wrong = [i for i, x in enumerate(far, 1) if not 0.6 < x < 1.3]
+    if wrong:
+        fail(
+            f"update {wrong[0]} has another size than lr:",
+            expected=f"about lr = {RATE:g} for the weight that moves farthest, at every step",
+            got=", ".join(f"{x * RATE:.3g}" for x in far),
+            because="Every step makes one update, and every update has the rate lr.",
         )

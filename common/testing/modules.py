@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
@@ -95,14 +96,17 @@ def fill(module: M, *, gain: float = 1.5) -> M:
     with torch.no_grad():
         # Sorted, so that of two names for one tied tensor the same one has the last word.
         for name, p in sorted(module.named_parameters(remove_duplicate=False)):
-            noise = draw(name, *p.shape).to("cpu")
-            if name.endswith("bias"):
-                p.copy_(0.5 * noise)
-            elif p.ndim == 1:
-                p.copy_(1 + 0.4 * noise)
-            else:
-                p.copy_(gain * noise / p.shape[-1] ** 0.5)
+            p.copy_(_start(current().seed, name, tuple(p.shape), gain))
     return module.to(current().device).eval()
+
+
+@lru_cache(maxsize=512)
+def _start(seed: int, name: str, shape: tuple[int, ...], gain: float) -> Tensor:
+    """What `fill` gives to a parameter; hundreds of modules in a run get the same."""
+    noise = torch.randn(shape, generator=current().generator(name, shape))
+    if name.endswith("bias"):
+        return 0.5 * noise
+    return 1 + 0.4 * noise if len(shape) == 1 else gain * noise / shape[-1] ** 0.5
 
 
 def twins(

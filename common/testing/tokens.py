@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ def assert_gives(
     try:
         actual = run()
     except _REFUSALS as error:
-        said = f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
         observe(call, said)
         wanted = _shown(expected, 0, tokens)
         fail(f"{call} raises an error:", expected=wanted, got=said + _line(error), because=because)
@@ -85,16 +86,18 @@ def _wrong_type(call: str, actual: Any, wanted: str) -> None:
         f"{call} should be {wanted}:",
         expected=wanted,
         got="None" if actual is None else f"a {type(actual).__name__}",
-        because="The function ends without a return." if actual is None else says,
+        because="A function that ends without a return gives None." if actual is None else says,
     )
 
 
 def _assert_entries(call: str, actual: list[Any], expected: list[Any]) -> None:
-    """Note the entries one by one, as a long list says more than a short one, and check their type."""
+    """Note the entries one by one, as a long list says more than a short one, and check that they are of one type."""
     codes = [zlib.crc32(repr(entry).encode()) for entry in actual[: len(expected)]]
     codes += [-1] * (len(expected) - len(codes))
     observe(f"{call}, entry by entry", torch.tensor(codes, dtype=torch.int64))
-    kind = type(expected[0]) if expected else int
+    if not expected:
+        return
+    kind = type(expected[0])
     odd = next((e for e in actual if not isinstance(e, kind) or isinstance(e, bool)), None)
     if odd is not None or None in actual:
         fail(
@@ -116,7 +119,8 @@ def _shown(value: list[Any] | str, at: int, tokens: Mapping[int, bytes] | None) 
     if isinstance(value, str):
         first = max(at - 20, 0)
         cut = value[first : at + 30]
-        return ("... " if first else "") + repr(cut) + (" ..." if at + 30 < len(value) else "")
+        shown = ascii(cut) if any(map(unicodedata.combining, cut)) else repr(cut)  # e and an accent look like é
+        return ("... " if first else "") + shown + (" ..." if at + 30 < len(value) else "")
     short = len(value) <= _SHORT
     first, last = (0, len(value)) if short else (max(at - 2, 0), at + 4)
     if at >= len(value) > _SHORT:

@@ -1,246 +1,259 @@
-"""The checks of train_gpt2, which two problems share: from cause to consequence.
+"""What train_gpt2 returns, draws and refuses, for the two problems that ask for it.
 
-Random draws and dropout are the learner's own business, so a run is compared with other runs and with
-bounds, never with numbers. Shapes: B batch, T tokens, V vocab_size.
+Random draws, dropout and where the weights start are the learner's own business, so a run is compared with
+other runs and with what follows from it, never with numbers. Shapes: B batch, T tokens, V vocab_size.
 """
 
-import inspect
+from __future__ import annotations
 
-import pytest
+import inspect
+import math
+from typing import Any
+
 import torch
 
-from common.testing.asserts import (
-    CheckFailed,
-    assert_equal,
-    assert_raises,
-    assert_shape,
-    assert_true,
-    fail,
-)
+from common.testing.asserts import assert_equal, assert_raises, assert_shape, assert_true, fail
+from common.testing.causality import assert_causal
 from common.testing.context import observe
 from common.testing.modules import draw_ids
-from common.testing.recording import record
+from common.testing.training_runs import (
+    BATCH,
+    BLOCK,
+    SMALL,
+    STEPS,
+    listed,
+    once,
+    recorded,
+    run,
+    settings,
+    trained,
+    twice,
+)
 
-SMALL = {
-    "vocab_size": 17,
-    "embed_dim": 12,
-    "num_heads": 2,
-    "num_layers": 1,
-    "block_size": 6,
-    "batch_size": 3,
-    "num_steps": 3,
+DEFAULTS = {
+    "vocab_size": 100,
+    "embed_dim": 64,
+    "num_heads": 4,
+    "num_layers": 2,
+    "block_size": 32,
+    "batch_size": 4,
+    "num_steps": 50,
     "lr": 1e-3,
-    "seed": 7,
+    "seed": 42,
 }
+SIZES = tuple(name for name in SMALL if name not in ("lr", "seed"))
 
 
-def run(solution, **changes):
-    """train_gpt2 at a small size; the pair it returns."""
-    return pair(solution.train_gpt2(**{**SMALL, **changes}))
+# --- what it is ----------------------------------------------------------------------------------
 
 
-def recorded(solution, **changes):
-    """The same, and the steps of the model that it returns."""
-    result, steps = record(solution.train_gpt2, **{**SMALL, **changes})
-    return *pair(result), steps
-
-
-def pair(result):
-    """What train_gpt2 returned, after a look at its form."""
-    observe(
-        "train_gpt2 returns",
-        [type(part).__name__ in ("list", "tuple") for part in result]
-        if isinstance(result, tuple)
-        else "no tuple",
-    )
-    if not (isinstance(result, tuple) and len(result) == 2):
-        fail(
-            "train_gpt2 does not return a pair:",
-            expected="(model, losses)",
-            got=type(result).__name__,
-            because="`return model, losses`.",
+def assert_defaults(solution: Any) -> None:
+    """Check the names and defaults of the arguments, in their order."""
+    given = {
+        name: p.default for name, p in inspect.signature(solution.train_gpt2).parameters.items()
+    }
+    for name, value in DEFAULTS.items():
+        assert_equal(
+            given.get(name),
+            value,
+            f"the default of {name}",
+            because="The signature stands in the README's Build section.",
         )
-    model, losses = result
-    if not isinstance(model, torch.nn.Module):
-        fail(
-            "the first thing that train_gpt2 returns is no model:",
-            expected="an nn.Module",
-            got=type(model).__name__,
-            because="The order is `return model, losses`.",
-        )
-    return model, losses
+    assert_equal(
+        [*given][: len(DEFAULTS)], [*DEFAULTS], "the list of arguments",
+        because="The README's Build section names them in this order.",
+    )  # fmt: skip
 
 
-# --- train_gpt2: what it returns -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("num_steps", [1, 4])
-def test_there_is_one_loss_for_each_step(solution, num_steps):
+def assert_one_loss_for_each_step(solution: Any, num_steps: int) -> None:
+    """Check how many losses there are, and that each is a plain number."""
     _, losses = run(solution, num_steps=num_steps)
+    assert_equal(
+        len(losses), num_steps, f"the number of losses for num_steps={num_steps}",
+        because="There is one for each step, the first and the last included.",
+    )  # fmt: skip
+    assert_equal(
+        sorted({type(x).__name__ for x in losses}), ["float"], "the list of types among the losses",
+        because="Each is a Python float, what loss.item() gives: a tensor would keep its whole graph in memory.",
+    )  # fmt: skip
     assert_true(
-        isinstance(losses, list),
-        f"the losses are no list but a {type(losses).__name__}",
-        because="Collect them in a list, a Python float for each step.",
-    )
-    assert_equal(
-        len(losses),
-        num_steps,
-        f"the number of losses for num_steps={num_steps}",
-        because="One for each step, the first and the last included.",
-    )
-    kinds = sorted({type(x).__name__ for x in losses})
-    assert_equal(
-        kinds,
-        ["float"],
-        "the list of types among the losses",
-        because="A Python float for each step, as it is: loss.item(). A tensor would keep its whole graph in memory.",
-    )
+        all(map(math.isfinite, losses)), "a loss is NaN or infinite",
+        because="No loss of a small model on a few random tokens is: a mean over nothing, 0 / 0 or the log of 0 is.",
+    )  # fmt: skip
 
 
-def test_the_model_gives_logits_for_the_whole_vocabulary(solution):
+def assert_logits_for_any_length(solution: Any) -> None:
+    """Check the shape of what the model gives, for texts up to block_size."""
     model, _ = run(solution)
     for length in (1, 4, 6):
         with torch.no_grad():
             out = model(draw_ids("ids", 2, length, vocab_size=17))
         assert_shape(
-            out,
-            (2, length, 17),
-            f"model(idx) for {length} tokens",
-            because="The model returned is a GPT-2: (B, T) ids in, (B, T, vocab_size) logits out.",
-        )
+            out, (2, length, 17), f"model(idx) for {length} tokens and block_size=6",
+            because="(B, T) ids go in, T at most block_size, and at each position come out vocab_size logits.",
+        )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "sizes",
-    [{"vocab_size": 23}, {"block_size": 9}, {"embed_dim": 20}, {"num_layers": 2}, {"num_heads": 3}],
-    ids=str,
-)
-def test_the_sizes_are_those_that_were_asked_for(solution, sizes):
-    ((name, value),) = sizes.items()
-    model, _ = run(solution, num_steps=1, **sizes)
-    block, vocab = sizes.get("block_size", 6), sizes.get("vocab_size", 17)
+def assert_size_is_used(solution: Any, name: str, value: int) -> None:
+    """Check that a model of another size takes ids, and that one more of width or depth has more parameters."""
+    changed = settings(**{name: value})
+    model, _ = run(solution, **{name: value})
+    block, vocab = changed["block_size"], changed["vocab_size"]
     with torch.no_grad():
         out = model(draw_ids("ids", 2, block, vocab_size=vocab))
-    assert_shape(
-        out,
-        (2, block, vocab),
-        f"model(idx) for {name}={value}",
-        because=f"The argument {name} has to reach the model.",
-    )
+    because = f"The model is built of the size that {name} asks for."
+    assert_shape(out, (2, block, vocab), f"model(idx) for {name}={value}", because=because)
     if name in ("embed_dim", "num_layers"):
-        count = {
-            n: sum(p.numel() for p in run(solution, num_steps=1, **{name: n})[0].parameters())
-            for n in (SMALL[name], value)
-        }
-        observe(f"{name} changes the model", count[SMALL[name]] != count[value])
-        if count[SMALL[name]] == count[value]:
-            fail(
-                f"{name} has no effect on the number of parameters:",
-                expected="more parameters for a larger model",
-                got=f"{count[value]:,} for both",
-                because=f"The argument {name} has to reach the model.",
-            )
+        larger = sum(p.numel() for p in model.parameters())
+        smaller = once(solution.train_gpt2, "parameters", lambda: _count(solution))
+        assert_true(
+            larger > smaller, f"with {name}={value} the model has no more parameters than with {name}={SMALL[name]}",
+            because=because,
+        )  # fmt: skip
 
 
-def test_the_model_is_causal(solution):
+def _count(solution: Any) -> int:
+    return sum(p.numel() for p in run(solution)[0].parameters())
+
+
+def assert_the_model_is_causal(solution: Any, mode: str) -> None:
+    """Check that no later token is seen, in eval mode or, with the same draws of dropout, in train mode."""
     model, _ = run(solution)
-    model.eval()
-    ids = draw_ids("ids", 2, 6, vocab_size=17)
-    changed = ids.clone()
-    changed[:, 4] = (ids[:, 4] + 1) % 17
-    with torch.no_grad():
-        moved = (model(ids)[:, :4] != model(changed)[:, :4]).any()
-    assert_true(
-        not bool(moved),
-        "changing token 4 changes the model's logits at earlier positions",
-        because="The model trained is a GPT-2, whose attention is causal; one that sees the next token learns nothing by predicting it.",
-    )
+    model.train(mode == "train")
 
+    def logits(ids: torch.Tensor) -> Any:
+        torch.manual_seed(0)
+        return model(ids)
 
-# --- train_gpt2: it is reproducible --------------------------------------------------------------
-
-
-def test_the_same_seed_gives_the_same_losses(solution):
-    torch.manual_seed(1)
-    _, first = run(solution)
-    torch.manual_seed(2)
-    torch.rand(5)
-    _, second = run(solution)
-    same_start = first[0] == second[0]
-    observe("same first loss", same_start)
-    assert_true(
-        first == second, "two runs with one seed give different losses",
-        because=("The first losses agree and later ones do not: the batches are drawn without the seed." if same_start else "Already the first losses differ: ")
-        + ("" if same_start else "call torch.manual_seed(seed) before the model is built, as its weights are random as well, and let nothing depend on the random state before the call."),
+    assert_causal(
+        logits, draw_ids("ids", 2, 6, vocab_size=17),
+        because=f"In {mode} mode the logits of a token depend on later ones. A GPT-2 guesses the next token, and one "
+        "that can see it learns nothing by guessing.",
     )  # fmt: skip
 
 
-def test_another_seed_gives_other_losses(solution):
-    _, first = run(solution, seed=7)
-    _, second = run(solution, seed=8)
+# --- what it refuses, and its manners ------------------------------------------------------------
+
+
+def assert_refuses(solution: Any, **sizes: int) -> None:
+    """Check that sizes which make no model, batch or run are a ValueError."""
+    call = ", ".join(f"{name}={value}" for name, value in sizes.items())
+    with assert_raises(
+        ValueError, f"train_gpt2({call})",
+        because="Sizes that make no model, no batch or no run are refused before anything is built.",
+    ):  # fmt: skip
+        solution.train_gpt2(**{**SMALL, **sizes})
+
+
+def assert_leaves_gradients_on(solution: Any) -> None:
+    """Check that gradients can be taken after the call."""
+    run(solution)
     assert_true(
-        first != second,
-        "two seeds give the same losses",
-        because="The argument seed is ignored: a fixed number is used instead.",
+        torch.is_grad_enabled(), "after train_gpt2 gradients are switched off",
+        because="Whoever calls it may train on: torch.no_grad() in a `with` ends by itself, set_grad_enabled does not.",
+    )  # fmt: skip
+
+
+# --- the seed ------------------------------------------------------------------------------------
+
+
+def assert_seed_fixes_the_weights(solution: Any) -> None:
+    """Check that two runs with one seed begin with the same weights."""
+    one, two = ([step.before for step in run.steps[:1]] for run in twice(solution))
+    assert_true(
+        all(
+            torch.equal(p, b[name]) for a, b in zip(one, two, strict=False) for name, p in a.items()
+        ),
+        "two runs with one seed begin with different weights",
+        because="The first weights are random, too: they are drawn after torch.manual_seed(seed), and depend on "
+        "nothing that was drawn before the call.",
     )
 
 
-# --- bad sizes and manners -----------------------------------------------------------------------
+def assert_seed_fixes_the_tokens(solution: Any) -> None:
+    """Check that two runs with one seed are given the same tokens."""
+    one, two = ([step.ids.tolist() for step in run.steps] for run in twice(solution))
+    assert_true(
+        one == two, "two runs with one seed are given different tokens",
+        because="What draws the tokens follows from seed alone: the state that torch.manual_seed(seed) sets, or a "
+        "generator that is made anew in each call.",
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "field",
-    ["vocab_size", "embed_dim", "num_heads", "num_layers", "block_size", "batch_size", "num_steps"],
-)
-@pytest.mark.parametrize("value", [0, -1])
-def test_sizes_below_one_are_refused(solution, field, value):
-    if (field, value) == ("num_steps", 0):
-        return  # no steps, no losses: to some that is a size like any other
-    with assert_raises(
-        ValueError,
-        f"train_gpt2({field}={value})",
-        because="Every size is at least 1. The config checks the model's; batch_size and num_steps are yours to check.",
-    ):
-        run(solution, **{field: value})
+def assert_seed_fixes_the_losses(solution: Any) -> None:
+    """Check that two runs with one seed give the same losses."""
+    one, two = twice(solution)
+    assert_true(
+        one.losses == two.losses, "two runs with one seed give different losses",
+        because="Whatever is drawn in a run, weights, tokens and dropout, follows from seed, and a call keeps nothing for the next.",
+    )  # fmt: skip
 
 
-def test_a_width_that_the_heads_do_not_divide_is_refused(solution):
-    with assert_raises(
-        ValueError,
-        "train_gpt2(embed_dim=12, num_heads=5)",
-        because="embed_dim has to be a multiple of num_heads; GPT2Config says so by itself.",
-    ):
-        run(solution, embed_dim=12, num_heads=5)
+def assert_seeds_differ(solution: Any) -> None:
+    """Check that another seed gives other losses."""
+    (first, _), second = twice(solution), recorded(solution, seed=8, num_steps=2)
+    assert_true(
+        first.losses != second.losses, "two seeds give the same losses",
+        because="What is drawn follows from the argument seed, so another one gives other weights, tokens and losses.",
+    )  # fmt: skip
 
 
-def test_the_defaults_are_those_of_the_contract(solution):
-    defaults = {
-        name: p.default for name, p in inspect.signature(solution.train_gpt2).parameters.items()
-    }
-    expected = {
-        "vocab_size": 100,
-        "embed_dim": 64,
-        "num_heads": 4,
-        "num_layers": 2,
-        "block_size": 32,
-        "batch_size": 4,
-        "num_steps": 50,
-        "lr": 1e-3,
-        "seed": 42,
-    }
-    for name, value in expected.items():
-        assert_equal(
-            defaults.get(name),
-            value,
-            f"the default of {name}",
-            because="The signature stands in the README's Build section.",
+# --- the tokens ----------------------------------------------------------------------------------
+
+
+def assert_batch_shape(solution: Any, batch_size: int) -> None:
+    """Check the shape of what the model is given at each step."""
+    run = recorded(solution, batch_size=batch_size)
+    wrong = [
+        tuple(step.ids.shape) for step in run.steps if tuple(step.ids.shape) != (batch_size, BLOCK)
+    ]
+    assert_equal(
+        wrong[0] if wrong else (batch_size, BLOCK), (batch_size, BLOCK),
+        f"the shape of the model's input in training, for batch_size={batch_size} and block_size={BLOCK},",
+        because="A step draws (batch_size, block_size + 1) tokens: block_size inputs and, one further on, block_size targets.",
+    )  # fmt: skip
+
+
+def assert_fresh_tokens(solution: Any) -> None:
+    """Check that no step gets the texts of an earlier one."""
+    steps = trained(solution).steps
+    again = [
+        i for i, step in enumerate(steps) if any(torch.equal(step.ids, s.ids) for s in steps[:i])
+    ]
+    observe("steps whose tokens came before", [i + 1 for i in again])
+    if again:
+        fail(
+            f"step {again[0] + 1} is given the very tokens of a step before it:",
+            expected=f"{STEPS} batches of {BATCH} texts, no two alike",
+            got=f"repeated tokens in {listed([i + 1 for i in again])}",
+            because="Each step draws tokens of its own: a batch that comes again is learned by heart.",
         )
 
 
-def test_gradients_can_be_taken_afterwards(solution):
-    run(solution, num_steps=1)
-    if not torch.is_grad_enabled():
-        raise CheckFailed(
-            "train_gpt2 leaves gradients switched off",
-            because="Use torch.no_grad() as a context manager, so that it ends.",
+def assert_texts_differ(solution: Any) -> None:
+    """Check that the texts of a batch are drawn one by one, and the tokens of a text."""
+    ids = trained(solution).steps[0].ids
+    rows, columns = bool((ids[1:] == ids[:1]).all()), bool((ids[:, 1:] == ids[:, :1]).all())
+    assert_true(
+        not rows,
+        "all texts of a batch are the same",
+        because="All (batch_size, block_size + 1) tokens are drawn one by one.",
+    )
+    assert_true(
+        not columns, "all tokens of a text are the same",
+        because="All (batch_size, block_size + 1) tokens are drawn one by one.",
+    )  # fmt: skip
+
+
+def assert_whole_vocabulary(solution: Any) -> None:
+    """Check that every id turns up among many."""
+    run = trained(solution, vocab_size=23, batch_size=32, block_size=16, num_steps=1, again=False)
+    never = sorted({*range(23)} - {*run.steps[0].ids.flatten().tolist()})
+    observe("ids that never turn up", never)
+    if never:
+        fail(
+            "some tokens of the vocabulary are never drawn:",
+            expected="each of the ids 0 to 22 among the 512 inputs of a step, for vocab_size=23",
+            got=f"no {', '.join(map(str, never))}",
+            because="Tokens are drawn evenly from all ids below vocab_size, 0 and the last one included.",
         )

@@ -24,6 +24,8 @@ def contrast(expected: Any, actual: Any) -> tuple[str, str]:
     if not both or max(len(repr(expected)), len(repr(actual))) <= LONG:
         return repr(expected), brief(actual)
     if all(isinstance(x, str) for x in (*expected, *actual)):
+        if not expected:
+            return "none", f"{', '.join(actual[:4])}{', ...' if len(actual) > 4 else ''}"
         missing = [x for x in expected if x not in actual]
         extra = [x for x in actual if x not in expected]
         if missing or extra:

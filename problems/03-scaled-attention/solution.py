@@ -11,7 +11,7 @@ from torch import Tensor
 
 def softmax(scores: Tensor, dim: int = -1) -> Tensor:
     """exp(scores), divided by its sum along `dim`; no overflow, however large the scores."""
-    # TODO(03): about 2 lines, without torch.softmax
+    # TODO(03): about 2 lines. Subtract, exp, divide by the sum
     raise NotImplementedError("problem 03: softmax")
 
 

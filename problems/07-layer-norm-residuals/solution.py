@@ -22,7 +22,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C), over the last axis."""
-        # TODO(07): about 3 lines, without F.layer_norm or nn.LayerNorm
+        # TODO(07): about 3 lines. Centre, variance, then the formula
         raise NotImplementedError("problem 07: LayerNorm.forward")
 
 

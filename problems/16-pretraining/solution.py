@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from common import problem
@@ -60,6 +60,7 @@ def pretrain(
     train_loader: DataLoader,
     val_loader: DataLoader,
     epochs: int,
+    *,
     max_lr: float,
     min_lr: float,
     warmup_steps: int,
@@ -71,11 +72,12 @@ def pretrain(
 ) -> list[dict[str, Any]]:
     """Train with AdamW, one update for each batch, and look at both losses every so often.
 
-    Update number s, counted from 1, has the rate `learning_rate(s, ...)`, with a total of
-    epochs * len(train_loader).
-
     Args:
-        eval_every: updates between two records. eval_batches: at most so many for each loss.
+        max_lr, min_lr, warmup_steps: what `learning_rate` is asked with. Update number s, counted
+            from 1, has the rate of step s; total_steps is epochs * len(train_loader).
+        weight_decay: that of the matrices.
+        eval_every: updates between two records.
+        eval_batches: each loss of a record is `evaluate`'s, over at most so many batches.
         grad_clip: the largest norm of all gradients together; None leaves them alone.
         on_eval: is called with each new record.
 
@@ -83,7 +85,7 @@ def pretrain(
         A record for each evaluation: epoch (from 1), step, tokens_seen, train_loss, val_loss.
 
     Raises:
-        ValueError: epochs or eval_every below 1, or a loader without a batch.
+        ValueError: epochs or eval_every below 1, or a train_loader without a batch.
     """
     # TODO(16): about 30 lines. Refuse, prepare, then for each batch: rate, loss, gradient, clip, step, record
     raise NotImplementedError("problem 16: pretrain")

@@ -30,10 +30,9 @@ def convert_hf_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         Exactly the names of GPT2Model's state dict, `lm_head.weight` included.
 
     Raises:
-        ValueError: a key is unknown or missing, a shape does not fit the others, or the head is
-            not `wte`; the message names the key.
+        ValueError: a key is unknown or missing, or the head is not `wte`; the message names the key.
     """
-    # TODO(17): about 20 lines, helpers included. names -> unknown, missing -> shapes -> transposes
+    # TODO(17): about 20 lines, helpers included. names -> unknown, missing -> transposes -> head
     raise NotImplementedError("problem 17: convert_hf_state_dict")
 
 

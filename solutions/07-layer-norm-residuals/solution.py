@@ -24,7 +24,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C), over the last axis."""
-        # lesson: about 3 lines, without F.layer_norm or nn.LayerNorm
+        # lesson: about 3 lines. Centre, variance, then the formula
         centred = x - x.mean(dim=-1, keepdim=True)
         variance = centred.square().mean(dim=-1, keepdim=True)
         return centred / torch.sqrt(variance + self.eps) * self.weight + self.bias

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from common import problem
@@ -61,15 +61,13 @@ def evaluate(model: nn.Module, loader: DataLoader, max_batches: int | None = Non
         ValueError: there is no batch to look at.
     """
     # lesson: about 12 lines. Mode and graph off, sum over the batches, mode back, mean
-    device = next(model.parameters()).device
     was_training = model.training
     total, tokens = 0.0, 0
     model.eval()
     with torch.no_grad():
         for inputs, targets in islice(loader, max_batches):
-            inputs, targets = inputs.to(device), targets.to(device)
             # Batches differ in size, so the means are turned back into sums.
-            total += language_model_loss(model(inputs), targets).item() * targets.numel()
+            total += _loss(model, inputs, targets).item() * targets.numel()
             tokens += targets.numel()
     model.train(was_training)
     if not tokens:
@@ -77,11 +75,18 @@ def evaluate(model: nn.Module, loader: DataLoader, max_batches: int | None = Non
     return total / tokens
 
 
+def _loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss of a batch (B, T), wherever the model lies."""
+    device = next(model.parameters()).device
+    return language_model_loss(model(inputs.to(device)), targets.to(device))
+
+
 def pretrain(
     model: nn.Module,
     train_loader: DataLoader,
     val_loader: DataLoader,
     epochs: int,
+    *,
     max_lr: float,
     min_lr: float,
     warmup_steps: int,
@@ -93,11 +98,12 @@ def pretrain(
 ) -> list[dict[str, Any]]:
     """Train with AdamW, one update for each batch, and look at both losses every so often.
 
-    Update number s, counted from 1, has the rate `learning_rate(s, ...)`, with a total of
-    epochs * len(train_loader).
-
     Args:
-        eval_every: updates between two records. eval_batches: at most so many for each loss.
+        max_lr, min_lr, warmup_steps: what `learning_rate` is asked with. Update number s, counted
+            from 1, has the rate of step s; total_steps is epochs * len(train_loader).
+        weight_decay: that of the matrices.
+        eval_every: updates between two records.
+        eval_batches: each loss of a record is `evaluate`'s, over at most so many batches.
         grad_clip: the largest norm of all gradients together; None leaves them alone.
         on_eval: is called with each new record.
 
@@ -105,27 +111,24 @@ def pretrain(
         A record for each evaluation: epoch (from 1), step, tokens_seen, train_loss, val_loss.
 
     Raises:
-        ValueError: epochs or eval_every below 1, or a loader without a batch.
+        ValueError: epochs or eval_every below 1, or a train_loader without a batch.
     """
     # lesson: about 30 lines. Refuse, prepare, then for each batch: rate, loss, gradient, clip, step, record
-    for name, value in {"epochs": epochs, "eval_every": eval_every}.items():
+    counts = {"epochs": epochs, "eval_every": eval_every, "len(train_loader)": len(train_loader)}
+    for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    if len(train_loader) == 0:
-        raise ValueError("train_loader has 0 batches, at least 1 is needed")
-    device = next(model.parameters()).device
-    groups = optimizer_groups(model, weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=max_lr, betas=(0.9, 0.95))
+    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), betas=(0.9, 0.95))
     total_steps = epochs * len(train_loader)
     history, step, tokens_seen = [], 0, 0
     model.train()
     for epoch in range(1, epochs + 1):
         for inputs, targets in train_loader:
             step += 1
+            rate = learning_rate(step, max_lr, min_lr, warmup_steps, total_steps)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, max_lr, min_lr, warmup_steps, total_steps)
-            inputs, targets = inputs.to(device), targets.to(device)
-            loss = language_model_loss(model(inputs), targets)
+                group["lr"] = rate
+            loss = _loss(model, inputs, targets)
             optimizer.zero_grad()
             loss.backward()
             if grad_clip is not None:

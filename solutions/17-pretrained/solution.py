@@ -29,17 +29,9 @@ FIXED = {
     "scale_attn_by_inverse_layer_idx": False,
     "tie_word_embeddings": True,
 }
-# The published shapes. The four matrices of a block lie in Conv1D layers, which keep (in, out).
-OUTSIDE = {"wte.weight": "V C", "wpe.weight": "P C", "ln_f.weight": "C", "ln_f.bias": "C"}
-BLOCK = {
-    "ln_1.weight": "C", "ln_1.bias": "C",
-    "attn.c_attn.weight": "C 3C", "attn.c_attn.bias": "3C",
-    "attn.c_proj.weight": "C C", "attn.c_proj.bias": "C",
-    "ln_2.weight": "C", "ln_2.bias": "C",
-    "mlp.c_fc.weight": "C F", "mlp.c_fc.bias": "F",
-    "mlp.c_proj.weight": "F C", "mlp.c_proj.bias": "C",
-}  # fmt: skip
-CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
+# A block's layers, each with a weight and a bias. Those that are a Conv1D keep their weight as (in, out).
+BLOCK = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
+CONV1D = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 OLD_MASK = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 # end of lesson
 
@@ -54,49 +46,33 @@ def convert_hf_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         Exactly the names of GPT2Model's state dict, `lm_head.weight` included.
 
     Raises:
-        ValueError: a key is unknown or missing, a shape does not fit the others, or the head is
-            not `wte`; the message names the key.
+        ValueError: a key is unknown or missing, or the head is not `wte`; the message names the key.
     """
-    # lesson: about 20 lines, helpers included. names -> unknown, missing -> shapes -> transposes
+    # lesson: about 20 lines, helpers included. names -> unknown, missing -> transposes -> head
     found = {key.removeprefix("transformer."): tensor for key, tensor in state_dict.items()}
     found = {name: tensor for name, tensor in found.items() if not OLD_MASK.fullmatch(name)}
-    head = found.pop("lm_head.weight", None)
-    expected = _published_names(found)
-    if unknown := sorted(found.keys() - expected.keys()):
+    names = _names(found)
+    if unknown := sorted(found.keys() - {*names, "lm_head.weight"}):
         raise ValueError(f"{unknown[0]} is no part of GPT-2: is this another model's checkpoint?")
-    if missing := [name for name in expected if name not in found]:
+    if missing := [name for name in names if name not in found]:
         raise ValueError(f"{missing[0]} is missing ({len(missing)} in all): an incomplete file?")
-    _check_shapes(found, expected)
-    if head is not None and not torch.equal(head, found["wte.weight"]):
+    head = found.get("lm_head.weight", found["wte.weight"])
+    if not torch.equal(head, found["wte.weight"]):
         raise ValueError("lm_head.weight differs from wte.weight: GPT-2's head is tied to wte")
-    state = {
-        name: found[name].T.contiguous() if name.endswith(CONV1D) else found[name]
-        for name in expected
-    }
-    return state | {"lm_head.weight": state["wte.weight"]}
+    state = {}
+    for name in names:
+        tensor = found[name]
+        state[name] = tensor.T.contiguous() if name.endswith(CONV1D) else tensor
+    state["lm_head.weight"] = state["wte.weight"]
+    return state
 
 
-def _published_names(found: Mapping[str, Tensor]) -> dict[str, str]:
-    """Every name up to the last layer that is there, with its shape in letters."""
+def _names(found: Mapping[str, Tensor]) -> list[str]:
+    """All names of a GPT-2 whose last layer is the last one here, but for the tied head's."""
     numbers = [int(number) for name in found for number in re.findall(r"^h\.(\d+)\.", name)]
-    names = dict(OUTSIDE)
-    for i in range(max(numbers, default=0) + 1):
-        names |= {f"h.{i}.{name}": letters for name, letters in BLOCK.items()}
-    return names
-
-
-def _check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, str]) -> None:
-    """Give each letter the size it has where it is first met, which is `wte` for V and C."""
-    sizes: dict[str, int] = {}
-    for name, letters in expected.items():
-        shape, axes = tuple(found[name].shape), letters.split()
-        fits = len(shape) == len(axes)
-        for letter, size in zip(axes, shape, strict=False):
-            fits = fits and sizes.setdefault(letter, size) == size
-        if not fits:
-            known = ", ".join(f"{a} = {sizes[a]}" for a in dict.fromkeys(axes) if a in sizes)
-            raise ValueError(f"{name} has shape {shape}, not ({', '.join(axes)}) with {known}")
-        sizes["3C"] = 3 * sizes["C"]
+    layers = [f"h.{i}.{layer}" for i in range(max(numbers, default=0) + 1) for layer in BLOCK]
+    learned = [f"{layer}.{kind}" for layer in (*layers, "ln_f") for kind in ("weight", "bias")]
+    return ["wte.weight", "wpe.weight", *learned]
 
 
 def from_pretrained(name_or_path: str | Path) -> GPT2Model:
@@ -122,7 +98,10 @@ def from_pretrained(name_or_path: str | Path) -> GPT2Model:
     state = convert_hf_state_dict(published)
     _check_sizes(state, config)  # before the model is built: a wrong size may be a huge one
     model = GPT2Model(config)
-    model.load_state_dict(state)  # copies, so that float16 and bfloat16 become float32
+    try:
+        model.load_state_dict(state)  # copies, so that float16 and bfloat16 become float32
+    except RuntimeError as error:
+        raise ValueError(f"{weights_file} does not fit {CONFIG}: {error}") from error
     return model.eval()
 
 
@@ -188,16 +167,17 @@ def _read_config(path: Path) -> GPT2Config:
 
 
 def _check_sizes(state: Mapping[str, Tensor], config: GPT2Config) -> None:
-    """Compare a converted state dict, whose shapes agree among themselves, with the config."""
-    found = {
-        "vocab_size": state["wte.weight"].size(0),
-        "n_embd": state["wte.weight"].size(1),
-        "n_positions": state["wpe.weight"].size(0),
-        "n_layer": sum(name.endswith("ln_1.weight") for name in state),
-        "n_inner": state["h.0.mlp.c_fc.weight"].size(0),
+    """Compare a converted state dict with the sizes that a model of this config would have."""
+    axes = {
+        "vocab_size": ("wte.weight", 0),
+        "n_embd": ("wte.weight", 1),
+        "n_positions": ("wpe.weight", 0),
+        "n_inner": ("h.0.mlp.c_fc.weight", 0),
     }
-    for name, size in found.items():
-        if (said := getattr(config, name)) != size:
-            raise ValueError(
-                f"{CONFIG} says {name} {said}, but {WEIGHTS} holds a model with {size}"
-            )
+    for field, (name, axis) in axes.items():
+        said, shape = getattr(config, field), tuple(state[name].shape)
+        if shape[axis : axis + 1] != (said,):
+            raise ValueError(f"{CONFIG} says {field} {said}, but in {WEIGHTS} {name} is {shape}")
+    layers = sum(name.endswith("ln_1.weight") for name in state)
+    if layers != config.n_layer:
+        raise ValueError(f"{CONFIG} says n_layer {config.n_layer}, but {WEIGHTS} has {layers}")

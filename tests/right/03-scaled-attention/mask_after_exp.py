@@ -1,4 +1,4 @@
-"""Zeroes the powers before dividing, which is right too; -1e9 for the maximum of open scores."""
+"""Zeroes the powers before dividing, which is right too; the lowest number for the maximum of open scores."""
 
 import torch
 
@@ -17,7 +17,7 @@ def scaled_dot_product_attention(query, key, value, mask=None):
         weights = softmax(scores)
     else:
         mask = mask.expand_as(scores)
-        top = scores.masked_fill(~mask, -1e9).amax(-1, keepdim=True)
+        top = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).amax(-1, keepdim=True)
         e = torch.exp((scores - top).clamp(max=0)) * mask
         weights = e / e.sum(-1, keepdim=True)
     return weights @ value, weights

@@ -27,8 +27,8 @@ def token_ids_to_text(token_ids, tokenizer=None):
 
 
 def train_val_split(text, train_fraction=0.9):
-    if train_fraction < 0.0 or 1.0 < train_fraction:
-        raise ValueError("train_fraction %s is outside of [0, 1]" % train_fraction)
+    if train_fraction <= 0.0 or 1.0 <= train_fraction:
+        raise ValueError("train_fraction %s is outside of (0, 1)" % train_fraction)
     first = math.floor(len(text) * train_fraction)
     return [text[:first], text[first:]]
 

@@ -21,7 +21,7 @@ def token_ids_to_text(token_ids, tokenizer=None):
 
 
 def train_val_split(text, train_fraction=0.9):
-    if not 0 <= train_fraction <= 1:
+    if not 0 < train_fraction < 1:
         raise ValueError(f"train_fraction is {train_fraction}, but must lie between 0 and 1")
     split = int(len(text) * train_fraction)
     return text[:split], text[split:]

@@ -1,0 +1,94 @@
+"""Checks of attention as a function: query, key and value in, output and weights out.
+
+Shapes: T tokens that ask, S tokens that are asked, D and E channels; leading axes are batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.testing.asserts import assert_close, assert_tensor, fail
+from common.testing.context import observe
+from common.testing.modules import draw
+from common.testing.words import brief
+
+Function = Callable[..., Any]
+
+UNCUT = (
+    "Learning goes the way back from the result to what it was made of, through every step; detach(), .data, .item() "
+    "and torch.no_grad() cut it."
+)
+
+
+def pair_of(result: Any, call: str) -> tuple[Tensor, Tensor]:
+    """The two tensors, output and weights, that a call returned, after a look at their form."""
+    pair = isinstance(result, tuple | list) and len(result) == 2
+    observe(f"{call} returns a pair", pair)
+    if not pair:
+        fail(
+            f"{call} should return two tensors:",
+            expected="output, weights",
+            got=brief(result)
+            if isinstance(result, Tensor | None)
+            else f"a {type(result).__name__}",
+            because="Both go back, the output first: `return output, weights`.",
+        )
+    output, weights = result
+    return assert_tensor(output, "the first result, the output,"), assert_tensor(
+        weights, "the second result, the weights,"
+    )
+
+
+class SideBySide(nn.Module):
+    """Such a function as a module that returns output and weights in one tensor, (..., T, E + S)."""
+
+    def __init__(self, attend: Function, call: str) -> None:
+        super().__init__()
+        self.attend, self.call = attend, call
+
+    def forward(self, *inputs: Any) -> Tensor:
+        return torch.cat(pair_of(self.attend(*inputs), self.call), dim=-1)
+
+
+def assert_scores(weights: Tensor, scores: Tensor, *, because: str, atol: float = 1e-4) -> None:
+    """Check what scores (..., T, S) weights were made of, as far as a softmax shows it."""
+    observe("the weights", weights)
+    measured = weights.log() - weights.log()[..., :1]
+    assert_close(
+        measured[..., 1:],
+        (scores - scores[..., :1])[..., 1:],
+        "the difference of two scores, read back from the weights as the logarithm of their ratio,",
+        because=because,
+        atol=atol,  # the logarithm of a small weight magnifies float32's rounding
+        rtol=atol,
+    )
+
+
+def assert_gradients_of(
+    function: Function,
+    right: Function,
+    inputs: Mapping[str, Tensor],
+    *,
+    because: str = UNCUT,
+    atol: float = 1e-4,
+) -> None:
+    """Check the gradients of all inputs, by name, against those of another function of them."""
+    found = []
+    for call in (right, function):
+        leaves = {name: x.clone().requires_grad_() for name, x in inputs.items()}
+        result = assert_tensor(call(*leaves.values()), "the result")
+        if result.requires_grad:
+            (result * draw("direction", *result.shape)).sum().backward()
+        found.append({name: leaf.grad for name, leaf in leaves.items()})
+    theirs, mine = found
+    for name, gradient in theirs.items():
+        if mine[name] is None:
+            observe(f"the gradient of {name}", None)
+            fail(f"no gradient reaches {name}:", expected="a gradient", got="None", because=UNCUT)
+        assert_close(
+            mine[name], gradient, f"the gradient of {name}", because=because, atol=atol, rtol=atol
+        )

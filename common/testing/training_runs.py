@@ -1,0 +1,209 @@
+"""Runs of train_gpt2 for checks to look at: a small one, and a recorded one, step by step.
+
+A run is recorded once for each solution, and each step of it is computed again. Shapes: B batch, T tokens,
+V vocab_size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from common.testing.asserts import assert_equal, fail
+from common.testing.axes import name_sizes
+from common.testing.context import observe
+from common.testing.recording import record, replay
+
+SMALL = {
+    "vocab_size": 17,
+    "embed_dim": 12,
+    "num_heads": 2,
+    "num_layers": 1,
+    "block_size": 6,
+    "batch_size": 3,
+    "num_steps": 1,
+    "lr": 1e-2,
+    "seed": 7,
+}
+
+Made = TypeVar("Made")
+_made: WeakKeyDictionary[Callable[..., Any], dict[Any, Any]] = WeakKeyDictionary()
+
+
+def once(function: Callable[..., Any], key: object, make: Callable[[], Made]) -> Made:
+    """Make something of a learner's function once; checks of the same function get it again, to look at only."""
+    try:
+        known = _made.setdefault(function, {})
+    except TypeError:  # a callable that cannot be kept by
+        return make()
+    if key not in known:
+        known[key] = make()
+    return known[key]
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    """The arguments of a small run. Its sizes get their letters for messages."""
+    given = {**SMALL, **changes}
+    name_sizes(
+        V=given["vocab_size"], C=given["embed_dim"], T=given["block_size"], B=given["batch_size"]
+    )
+    return given
+
+
+def run(solution: Any, **changes: Any) -> tuple[nn.Module, list[float]]:
+    """train_gpt2 at a small size; the pair it returns."""
+    return pair(solution.train_gpt2(**settings(**changes)))
+
+
+def pair(result: Any) -> tuple[nn.Module, list[float]]:
+    """What train_gpt2 returned, after a look at its form."""
+    parts = result if isinstance(result, tuple) else (result,)
+    kinds = ["a model" if isinstance(part, nn.Module) else type(part).__name__ for part in parts]
+    if kinds != ["a model", "list"]:
+        observe("train_gpt2 returns", kinds)
+        fail(
+            "train_gpt2 does not return what it should:",
+            expected="a tuple of two: a model (an nn.Module) and a list",
+            got=f"a tuple of {', '.join(kinds)}"
+            if isinstance(result, tuple)
+            else type(result).__name__,
+            because="Its last line is `return model, losses`.",
+        )
+    return result
+
+
+# --- a recorded run ------------------------------------------------------------------------------
+
+STEPS = 4
+BLOCK, BATCH = SMALL["block_size"], SMALL["batch_size"]
+RATE: float = SMALL["lr"]
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """A step computed again from its tokens and the weights before it: the loss, its gradients."""
+
+    loss: Tensor
+    error: Tensor  # (B, T, V), by the logits
+    gradients: Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """A step of a run.
+
+    Args:
+        ids: (B, T). error: (B, T, V), the gradient of its loss by the logits.
+        stale: gradients of an earlier step were there when backward() began.
+        before, after: the weights, by name.
+    """
+
+    ids: Tensor
+    error: Tensor
+    stale: bool
+    before: Weights
+    after: Weights
+
+    @property
+    def targets(self) -> Tensor:
+        """(B, T): the tokens that the loss looked for. No logit has a larger gradient than that of the target."""
+        return self.error.abs().argmax(-1)
+
+    def move(self, name: str) -> Tensor:
+        """How far a parameter went."""
+        return self.after[name] - self.before[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A run, and what it asked for.
+
+    Args:
+        replays: the steps computed again, or the error that this ended in.
+    """
+
+    losses: list[float]
+    steps: list[Taken]
+    num_steps: int
+    replays: list[Again] | Exception
+
+    @property
+    def again(self) -> Iterator[tuple[int, Taken, Again]]:
+        """Each step beside what it should be."""
+        if isinstance(self.replays, Exception):
+            raise self.replays
+        return zip(range(1, len(self.steps) + 1), self.steps, self.replays, strict=True)
+
+
+def trained(solution: Any, *, again: bool = True, **changes: Any) -> Training:
+    """A small run of several steps, each of which trained the model that came back.
+
+    Args:
+        again: the steps are computed again.
+    """
+    run = recorded(solution, again=again, **{"num_steps": STEPS, **changes})
+    learned = "the number of steps in which the model that train_gpt2 returns was called with (B, T) ids and learned"
+    assert_equal(
+        len(run.steps), run.num_steps, f"{learned}, for num_steps={run.num_steps},",
+        because="Each step computes model(inputs), the loss of these logits and loss.backward(), and the model that "
+        "is returned in the end is the one that was trained.",
+    )  # fmt: skip
+    return run
+
+
+def recorded(solution: Any, *, again: bool = False, **changes: Any) -> Training:
+    """The same, however many steps were made; one of each kind for a solution."""
+    given = settings(**changes)
+    key = again, *given.values()
+    run = once(solution.train_gpt2, key, lambda: _recorded(solution, given, again))
+    observe("the losses", run.losses)
+    return run
+
+
+def _recorded(solution: Any, given: dict[str, Any], again: bool) -> Training:
+    result, made = record(solution.train_gpt2, **given)
+    model, losses = pair(result)
+    end = {name: p.detach().clone() for name, p in model.named_parameters()}
+    weights = [*(step.before for step in made), end]
+    steps = [
+        Taken(step.ids.clone(), step.error.clone(), bool(step.stale), before, after)
+        for step, before, after in zip(made, weights, weights[1:], strict=False)
+        if step.error is not None
+    ]
+    try:
+        replays: list[Again] | Exception = [_again(model, step) for step in made if again]
+    except Exception as error:
+        replays = error
+    return Training([float(loss) for loss in losses], steps, given["num_steps"], replays)
+
+
+def _again(model: torch.nn.Module, step: Any) -> Again:
+    loss, error, _ = replay(model, step)
+    grads = {
+        name: p.grad.detach().clone() for name, p in model.named_parameters() if p.grad is not None
+    }
+    return Again(loss.clone(), error.clone(), grads)
+
+
+def twice(solution: Any) -> tuple[Training, Training]:
+    """Two runs of one seed, each after other draws."""
+
+    def after(seed: int) -> Training:
+        torch.manual_seed(seed)
+        torch.rand(seed)
+        return _recorded(solution, settings(num_steps=2), again=False)
+
+    runs = once(solution.train_gpt2, "twice", lambda: (after(1), after(2)))
+    for run in runs:
+        observe("the losses", run.losses)
+    return runs
+
+
+def listed(steps: list[int]) -> str:
+    return f"step{'s' * (len(steps) > 1)} {', '.join(map(str, steps))}"
