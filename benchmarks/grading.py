@@ -63,7 +63,7 @@ class Used:
                 continue
             try:
                 command = place.joinpath("cmdline").read_bytes()
-                if str(ROOT).encode() not in command or not (b"zygote" in command or b"common" in command):
+                if sys.executable.encode() not in command or b"common" not in command:
                     continue
                 fields = place.joinpath("stat").read_text().rpartition(")")[2].split()
                 self.ticks[f"{place.name} {fields[19]}"] = sum(map(int, fields[11:15]))
