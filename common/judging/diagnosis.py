@@ -76,7 +76,7 @@ def diagnose(
             if bank.telling(wrong) >= 2 * ENOUGH:
                 return _diagnosis(Certainty.TOGETHER, two, wrong)
             break
-    best = halves[0] if halves else None
+    best = next((half for half in halves if bank.passes(half, passed)), None)
     if best and 2 * len(shares[best]) > len(wrong) and bank.telling(shares[best]) >= 2 * ENOUGH:
         return _diagnosis(Certainty.LIKELY, best, shares[best])
     return None

@@ -84,7 +84,7 @@ def _do_not_line_up(scene: Scene, found: Match) -> str:
         )
     if names == {"B", "T"}:
         return f"{told}The first axis of the input is the batch, the second one the tokens."
-    return f"{told}The two do not line up in axis {axis}: one of them has its axes in another order, or one too many."
+    return f"{told}The two do not line up in axis {axis}: one of them has its axes in another order, or one too many or too few."
 
 
 def _matrices_do_not_meet(scene: Scene, found: Match) -> str:
