@@ -28,6 +28,7 @@ NATIVE: dict[type[nn.Module], tuple[str, ...]] = {
     nn.ReLU: ("inplace",), nn.SiLU: ("inplace",),
     nn.Identity: (), nn.Tanh: (), nn.Sigmoid: (), nn.Module: (),
     nn.ModuleList: (), nn.Sequential: (), nn.ModuleDict: (),
+    nn.ParameterList: ("_size",),
 }  # fmt: skip
 _BY_NAME = {kind.__name__: kind for kind in NATIVE}
 _DEEPEST = 100
