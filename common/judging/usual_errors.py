@@ -178,7 +178,8 @@ def _attribute(scene: Scene, found: Match) -> str:
             if close
             else "it is set in __init__, on self, under the very name that is used"
         )
-        return f"There is no self.{name} in this {type(owner).__name__}: {hint}."
+        typed = re.search(rf"[\w.]+\.{name}\b", scene.expression)
+        return f"There is no {typed[0] if typed else f'self.{name}'} in this {type(owner).__name__}: {hint}."
     return (
         f"There is no `{name}` on a {type(owner).__name__}; did you mean `{close}`?"
         if close
@@ -191,7 +192,21 @@ def _name(scene: Scene, found: Match) -> str:
 
 
 def _missing_argument(scene: Scene, found: Match) -> str:
+    if scene.expression:
+        return f"What is called here needs {found[1]} too."
     return f"The tests call it as the README's Build section says; yours also wants {found[1]}."
+
+
+def _unknown_argument(scene: Scene, found: Match) -> str:
+    if scene.expression:
+        return f"What is called here takes no argument {found[1]}."
+    return f"The README's Build section has an argument {found[1]}; yours does not take it by that name."
+
+
+def _too_many_arguments(scene: Scene, found: Match) -> str:
+    if scene.expression:
+        return "What is called here takes fewer arguments than it is given; of a method, self is one of them."
+    return "More arguments came than it takes: the README's Build section has the signature, and a method's first one is self."
 
 
 # (pattern in "Type: message", sentence or what makes one); the first match that says something counts.
@@ -224,8 +239,8 @@ _RULES: list[Rule] = [
     (r"cannot assign '.*' as parameter '.*' \(torch\.nn\.Parameter or None expected\)", "A parameter was replaced by a plain tensor: change it in place, or wrap it in nn.Parameter."),
     (r"Module \[\w+\] is missing the required \"forward\" function", "The class has no method forward: is its name misspelt, or is it indented too far?"),
     (r"missing \d+ required positional arguments?: (.*)", _missing_argument),
-    (r"got an unexpected keyword argument '(\w+)'", r"The README's Build section has an argument \1; yours does not take it by that name."),
-    (r"takes (?:from )?\d.* positional arguments? but \d+ (?:was|were) given", "More arguments came than it takes: the README's Build section has the signature, and a method's first one is self."),
+    (r"got an unexpected keyword argument '(\w+)'", _unknown_argument),
+    (r"takes (?:from )?\d.* positional arguments? but \d+ (?:was|were) given", _too_many_arguments),
     (r"RecursionError", "It calls itself without end."),
     (r"FrozenInstanceError", "The config is frozen: make a new one instead of changing its fields."),
     (r"UnboundLocalError", "This name gets its value further down, or in a branch that was not taken."),
