@@ -81,8 +81,8 @@ def assert_works_elsewhere(function: Function, *inputs: Tensor, what: str) -> No
             f"{what} does not work on tensors of another device than the CPU:",
             expected="everything on the device of its inputs",
             got=trouble,
-            because="A tensor that is made on the way is made where the inputs are, with device=x.device or as new_ones "
-            "and zeros_like make it.",
+            because="A tensor that is made on the way is made where the inputs are, with device=x.device or as "
+            "new_ones and zeros_like make it.",
         )
 
 

@@ -72,8 +72,9 @@ def assert_heads_stay_in_their_channels(model: Any, x: Tensor, n_head: int) -> N
                 shift,
                 expected.expand_as(x),
                 f"the change of the output when head {head}'s values grow by 1",
-                because=f"Head {head} has channels {head * D} to {(head + 1) * D - 1} of each token's value, and its result "
-                "goes back to where they came from: weights that sum to 1 add exactly 1 there, and nothing elsewhere.",
+                because=f"Head {head} has channels {head * D} to {(head + 1) * D - 1} of each token's value, and its "
+                "result goes back to where they came from: weights that sum to 1 add exactly 1 there, and nothing "
+                "elsewhere.",
             )
 
 
@@ -120,8 +121,8 @@ def assert_score_scale(model: Any, x: Tensor, n_head: int) -> None:
         measured,
         right,
         "score(1, 0) - score(1, 1) in each head, read back from token 1's two weights,",
-        because=f"A score is q·k / sqrt(D): query 1 times the key that is asked, over the root of {D}, the channels of a head; "
-        "the logarithm of the ratio of two weights is the difference of their scores.",
+        because=f"A score is q·k / sqrt(D): query 1 times the key that is asked, over the root of {D}, the channels of "
+        "a head; the logarithm of the ratio of two weights is the difference of their scores.",
         atol=5e-3,  # the logarithm of a share near 0 or 1 magnifies float32's rounding by the share's inverse
         rtol=1e-3,
     )
@@ -138,8 +139,8 @@ def assert_equals_torchs_attention(model: Any, x: Tensor, n_head: int, *, causal
             model(x),
             right,
             "the output",
-            because="It is what F.scaled_dot_product_attention makes of the queries, keys and values of your own c_attn, "
-            "with its heads merged and put through your own c_proj.",
+            because="It is what F.scaled_dot_product_attention makes of the queries, keys and values of your own "
+            "c_attn, with its heads merged and put through your own c_proj.",
         )
 
 
@@ -204,7 +205,8 @@ def assert_every_head_learns(model: Any, x: Tensor) -> None:
     assert_true(
         not idle,
         f"row {idle[0] if idle else 0} of c_attn.weight gets no gradient",
-        because=f"Rows 0 to {C - 1} make queries, {C} to {2 * C - 1} keys, {2 * C} to {3 * C - 1} values, and every head uses its own.",
+        because=f"Rows 0 to {C - 1} make queries, {C} to {2 * C - 1} keys, {2 * C} to {3 * C - 1} values, and every "
+        "head uses its own.",
     )
 
 
@@ -223,15 +225,15 @@ def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
                 observe(f"{name} overflows", True)
                 fail(
                     f"after .to({dtype}) the output cannot be computed: {str(error).splitlines()[0]}",
-                    because="The largest number of float16 is 65504, so a large number of your own, such as -1e9 in place of "
-                    "-torch.inf, does not fit; torch.finfo(scores.dtype).min does in every type.",
+                    because="The largest number of float16 is 65504, so a large number of your own, such as -1e9 in "
+                    "place of -torch.inf, does not fit; torch.finfo(scores.dtype).min does in every type.",
                 )
             assert_close(
                 assert_tensor(out, "the output").float(),
                 right,
                 f"the output in {name}, compared with your own in float32,",
-                because=f"With the same numbers in {name} only rounding may differ; infinite numbers in sums and products "
-                "become NaN.",
+                because=f"With the same numbers in {name} only rounding may differ; infinite numbers in sums and "
+                "products become NaN.",
                 atol=atol,
                 rtol=atol,
             )
@@ -252,8 +254,8 @@ def assert_only_weights_are_dropped(model: Any) -> None:
         out,
         right,
         "the output in train mode when c_proj gives its bias alone and resid_pdrop is 0",
-        because="attn_pdrop is the rate of attn_dropout, which acts on the attention weights; what comes out of c_proj is dropped "
-        "by resid_dropout alone, at the rate resid_pdrop.",
+        because="attn_pdrop is the rate of attn_dropout, which acts on the attention weights; what comes out of "
+        "c_proj is dropped by resid_dropout alone, at the rate resid_pdrop.",
         record=False,
     )
 
@@ -275,13 +277,15 @@ def assert_attn_dropout(model: Any, n_head: int, rate: float) -> None:
         1.0,
         rate,
         "the attention weights",
-        because="attn_dropout has the rate attn_pdrop and is applied to the weights, after the softmax and before they meet the values.",
+        because="attn_dropout has the rate attn_pdrop and is applied to the weights, after the softmax and before "
+        "they meet the values.",
     )
     assert_close(
         out,
         out[..., :1].expand_as(out),
         "what is left of a head's channels with dropout, compared with its first one,",
-        because="attn_dropout acts on the weights, and a weight that is dropped takes the whole value with it, all D channels at once.",
+        because="attn_dropout acts on the weights, and a weight that is dropped takes the whole value with it, all D "
+        "channels at once.",
     )
 
 

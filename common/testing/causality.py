@@ -36,8 +36,8 @@ def assert_finite(model: Model, x: Tensor, *, because: str = "") -> None:
             expected="a number in every channel",
             got=f"none in some channel of token {', '.join(map(str, lost))}",
             because=because
-            or "The softmax of a row in which all scores are -inf is 0 / 0, which is NaN, and so are 0 * inf and inf - inf: "
-            "each token has to see one at least, itself.",
+            or "The softmax of a row in which all scores are -inf is 0 / 0, which is NaN, and so are 0 * inf and inf "
+                "- inf: each token has to see one at least, itself.",
         )
 
 
@@ -45,7 +45,8 @@ def assert_causal(
     model: Model,
     x: Tensor,
     *,
-    because: str = "What token i gives may depend on tokens 0 to i and on nothing after them, so not even the last bit may move.",
+    because: str = "What token i gives may depend on tokens 0 to i and on nothing after them, so not even the last "
+    "bit may move.",
 ) -> None:
     """Check that changing token j leaves the output at every earlier position the same, to the last bit."""
     length = x.size(1)

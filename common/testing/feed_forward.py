@@ -25,7 +25,7 @@ def assert_activation(model: Any, x: Tensor) -> None:
             model(x),
             right,
             "the output when both layers hand on what they get",
-            because="What is left of c_fc, GELU and c_proj is then the GELU alone, in its tanh form and once, without a "
-            "norm before it and without x added.",
+            because="What is left of c_fc, GELU and c_proj is then the GELU alone, in its tanh form and once, without "
+            "a norm before it and without x added.",
             atol=GELU_ATOL,
         )

@@ -87,9 +87,10 @@ def assert_mean_cross_entropy(solution: Any) -> None:
     """Check the gradient that the loss of each step sends back, which tells the loss up to a constant."""
     for number, step, right in trained(solution).again:
         assert_close(
-            step.error, right.error, f"the gradient that the loss of step {number} sends back to the logits", record=False,
-            because="That of the mean cross-entropy with the next tokens is (softmax(logits) - one-hot target) / (B * T), "
-            "and nothing else is added to the loss.",
+            step.error, right.error, f"the gradient that the loss of step {number} sends back to the logits",
+            record=False,
+            because="That of the mean cross-entropy with the next tokens is (softmax(logits) - one-hot target) / (B * "
+            "T), and nothing else is added to the loss.",
         )  # fmt: skip
 
 
@@ -122,7 +123,8 @@ def assert_no_old_gradients(solution: Any) -> None:
             f"in step {steps[0]} backward() adds to gradients that are there already:",
             expected="gradients that are None or zero before each backward()",
             got=f"old ones in {listed(steps)}",
-            because="backward() adds to what is there, so the gradients are cleared between a step and the next backward().",
+            because="backward() adds to what is there, so the gradients are cleared between a step and the next "
+            "backward().",
         )
 
 

@@ -1,4 +1,4 @@
-"""What checks of optimizers are written with: parameters, gradients set by hand, and torch.optim's classes beside them."""
+"""What checks of optimizers are written with: parameters, gradients set by hand, torch.optim beside them."""
 
 from __future__ import annotations
 

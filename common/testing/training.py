@@ -185,7 +185,8 @@ def assert_seed_fixes_the_losses(solution: Any) -> None:
     one, two = twice(solution)
     assert_true(
         one.losses == two.losses, "two runs with one seed give different losses",
-        because="Whatever is drawn in a run, weights, tokens and dropout, follows from seed, and a call keeps nothing for the next.",
+        because="Whatever is drawn in a run, weights, tokens and dropout, follows from seed, and a call keeps nothing "
+        "for the next.",
     )  # fmt: skip
 
 
@@ -210,7 +211,8 @@ def assert_batch_shape(solution: Any, batch_size: int) -> None:
     assert_equal(
         wrong[0] if wrong else (batch_size, BLOCK), (batch_size, BLOCK),
         f"the shape of the model's input in training, for batch_size={batch_size} and block_size={BLOCK},",
-        because="A step draws (batch_size, block_size + 1) tokens: block_size inputs and, one further on, block_size targets.",
+        because="A step draws (batch_size, block_size + 1) tokens: block_size inputs and, one further on, block_size "
+        "targets.",
     )  # fmt: skip
 
 

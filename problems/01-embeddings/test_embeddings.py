@@ -92,8 +92,8 @@ def look_up(model, ids):
 def test_the_tables_have_gpt2s_names_and_shapes(solution):
     assert_parameters(
         solution.Embeddings(CONFIG), {"wte.weight": (V, C), "wpe.weight": (N, C)}, "Embeddings",
-        because=f"Two tables, each an nn.Embedding(rows, width): wte has a row for each of the vocab_size = {V} tokens and "
-        f"wpe one for each of the n_positions = {N} positions, both are n_embd = {C} wide, and both are learned.",
+        because=f"Two tables, each an nn.Embedding(rows, width): wte has a row for each of the vocab_size = {V} tokens "
+        f"and wpe one for each of the n_positions = {N} positions, both are n_embd = {C} wide, and both are learned.",
     )  # fmt: skip
 
 
@@ -240,8 +240,8 @@ def test_a_text_longer_than_n_positions_is_refused(solution, length):
     model, ids = fill(solution.Embeddings(CONFIG)), some_ids(length)
     with assert_raises(
         ValueError, f"a text of {length} tokens with n_positions = {N}", naming=[length, N],
-        because="wpe has no row for the last token. A text with T > n_positions is refused before anything is looked up, "
-        "with a ValueError whose message holds both numbers.",
+        because="wpe has no row for the last token. A text with T > n_positions is refused before anything is looked "
+        "up, with a ValueError whose message holds both numbers.",
     ):  # fmt: skip
         try:
             out = model(ids)
@@ -285,8 +285,8 @@ def test_dropout_drops_the_sum_in_train_mode(solution):
     out, kept = dropped(solution)
     assert_dropped(
         out, kept, 0.4, "the output",
-        because="nn.Dropout(config.embd_pdrop) is the last step, once, after the sum: in train mode it sets a number to 0 "
-        "with that probability, and divides the others by 1 - embd_pdrop.",
+        because="nn.Dropout(config.embd_pdrop) is the last step, once, after the sum: in train mode it sets a number "
+        "to 0 with that probability, and divides the others by 1 - embd_pdrop.",
     )  # fmt: skip
 
 
@@ -314,7 +314,8 @@ def test_a_row_learns_from_every_place_where_it_was_used(solution, table):
         (out * direction).sum().backward()
     assert_true(
         weight.grad is not None, f"no gradient reaches {table}.weight from the output",
-        because="Learning goes the way back from the output to both tables; detach(), .data and torch.no_grad() cut it.",
+        because="Learning goes the way back from the output to both tables; detach(), .data and torch.no_grad() cut "
+        "it.",
     )  # fmt: skip
     rows = ids if table == "wte" else torch.arange(5, device=ids.device).expand(2, 5)
     expected = torch.zeros_like(weight).index_add_(0, rows.flatten(), direction.flatten(0, 1))

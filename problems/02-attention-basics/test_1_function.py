@@ -97,8 +97,9 @@ def test_any_leading_axes_are_kept(solution, lead):
     query, key, value = inputs(*lead)
     one_axis = attend(solution, *(t.reshape(-1, *t.shape[-2:]) for t in (query, key, value)))
     because = (
-        "Only the last two axes take part, and all before them are batch: axes counted from the end, -1 and -2, fit any "
-        "number of them, as @ does; axes counted from the front, torch.bmm and einsum('btd,...') fit one number only."
+        "Only the last two axes take part, and all before them are batch: axes counted from the end, -1 and -2, fit "
+        "any number of them, as @ does; axes counted from the front, torch.bmm and einsum('btd,...') fit one number "
+        "only."
     )
     try:
         output, weights = attend(solution, query, key, value)
@@ -112,8 +113,8 @@ def test_any_leading_axes_are_kept(solution, lead):
         )  # fmt: skip
     for name, mine, flat in (("output", output, one_axis[0]), ("weights", weights, one_axis[1])):
         assert_close(
-            mine, flat.reshape(*lead, *flat.shape[1:]), f"the {name} for a query of shape {tuple(query.shape)}, compared "
-            "with yours for the same texts along one axis,", because=because,
+            mine, flat.reshape(*lead, *flat.shape[1:]), f"the {name} for a query of shape {tuple(query.shape)}, "
+                "compared with yours for the same texts along one axis,", because=because,
         )  # fmt: skip
 
 
@@ -142,7 +143,8 @@ def test_weights_are_never_negative(solution):
     observe("the weights", weights)
     assert_true(
         bool((weights >= 0).all()), "some weights are negative",
-        because="Weights are a softmax of the scores: exp(score), which is never negative, divided by the sum of its row.",
+        because="Weights are a softmax of the scores: exp(score), which is never negative, divided by the sum of its "
+        "row.",
     )  # fmt: skip
 
 
@@ -205,7 +207,8 @@ def test_the_output_mixes_the_values_by_the_weights(solution):
     output, weights = attend(solution, query, key, value)
     assert_close(
         output, weights @ right, "the output, compared with your own weights @ value,",
-        because="Row t of the output is the sum of weights[t, s] * value[s] over all keys s, with the weights as returned.",
+        because="Row t of the output is the sum of weights[t, s] * value[s] over all keys s, with the weights as "
+        "returned.",
     )  # fmt: skip
 
 

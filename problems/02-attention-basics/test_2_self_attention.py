@@ -165,7 +165,8 @@ def test_a_single_token_gets_its_own_value(solution):
     right = model.value(x)
     assert_close(
         model(x), right, "the output for a single token",
-        because="One token can only attend to itself, with weight 1, so what comes out is self.value(x) and nothing else.",
+        because="One token can only attend to itself, with weight 1, so what comes out is self.value(x) and nothing "
+        "else.",
     )  # fmt: skip
 
 

@@ -69,7 +69,8 @@ def test_softmax_works_in_other_precisions(solution, dtype):
     )  # fmt: skip
     assert_close(
         weights.to(plain.dtype), plain, f"softmax of scores in {dtype}, compared with yours in float32,", atol=0.03,
-        because=f"In {dtype} only rounding may differ: no number on the way may be too large, or too small, for that type.",
+        because=f"In {dtype} only rounding may differ: no number on the way may be too large, or too small, for that "
+        "type.",
     )  # fmt: skip
 
 
@@ -123,7 +124,8 @@ def test_softmax_runs_along_the_last_axis_unless_you_say_otherwise(solution):
     scores = scores_of(B)
     right = torch.softmax(scores, -1)
     assert_close(
-        solution.softmax(scores), right, "softmax(scores) without dim", because="The default of dim is -1, the last axis."
+        solution.softmax(scores), right, "softmax(scores) without dim", because="The default of dim is -1, the last "
+        "axis."
     )
 
 
@@ -146,7 +148,8 @@ def test_each_row_subtracts_its_own_maximum(solution):
     right = torch.softmax(scores, -1)
     assert_close(
         solution.softmax(scores), right, "softmax of rows that lie 500 apart",
-        because="Each row is a softmax of its own, with a maximum of its own: what one row holds is no business of the others.",
+        because="Each row is a softmax of its own, with a maximum of its own: what one row holds is no business of "
+        "the others.",
     )  # fmt: skip
 
 
@@ -167,7 +170,8 @@ def test_softmax_passes_the_gradient(solution, dim):
     assert_gradients_of(
         lambda scores: solution.softmax(scores, dim=dim), lambda scores: torch.softmax(scores, dim),
         {"the scores": scores_of(B)},
-        because="It is the slope of the softmax: raising one score raises its weight and lowers all others along dim. " + UNCUT,
+        because="It is the slope of the softmax: raising one score raises its weight and lowers all others along dim. "
+        + UNCUT,
     )  # fmt: skip
 
 

@@ -66,7 +66,8 @@ def test_it_returns_two_tensors_output_and_weights(solution):
     output, weights = attend(solution, *inputs(B))
     assert_shape(
         weights, (B, T, S), "the second result, the weights,",
-        because="The weights have a row for each query and a column for each key; the output comes first and they second.",
+        because="The weights have a row for each query and a column for each key; the output comes first and they "
+        "second.",
     )  # fmt: skip
     assert_shape(
         output, (B, T, E), "the first result, the output,",
@@ -140,8 +141,8 @@ def test_rows_are_queries_and_columns_are_keys(solution):
     observe("the weights", weights)
     assert_equal(
         weights.argmax(-1).tolist(), order.tolist(), "the list of best keys, query by query,",
-        because="Row i holds the scores of query i with each of the keys: query @ key.mT. mT and transpose(-2, -1) swap "
-        "two axes; reshape and view only cut the memory elsewhere.",
+        because="Row i holds the scores of query i with each of the keys: query @ key.mT. mT and transpose(-2, -1) "
+        "swap two axes; reshape and view only cut the memory elsewhere.",
     )  # fmt: skip
 
 
@@ -151,8 +152,9 @@ def test_scores_are_divided_by_the_root_of_the_channels(solution, t, s, d, e):
     scores = query @ key.transpose(-2, -1) / d**0.5
     _, weights = attend(solution, query, key, value)
     assert_scores(
-        weights, scores, atol=1e-3, because=f"Score [i, j] is query i · key j / sqrt(D), where D is the {d} channels of "
-        f"queries and keys; here are T = {t} queries, S = {s} keys and E = {e} channels of values, which have no say in it.",
+        weights, scores, atol=1e-3, because=f"Score [i, j] is query i · key j / sqrt(D), where D is the {d} channels "
+        f"of queries and keys; here are T = {t} queries, S = {s} keys and E = {e} channels of values, which have no "
+        "say in it.",
     )  # fmt: skip
 
 
@@ -162,7 +164,8 @@ def test_the_output_mixes_the_values_by_the_weights(solution):
     output, weights = attend(solution, query, key, value)
     assert_close(
         output, weights @ right, "the output, compared with your own weights @ value,",
-        because="Row i of the output is the sum of weights[i, j] * value[j] over all keys j, with the weights as returned.",
+        because="Row i of the output is the sum of weights[i, j] * value[j] over all keys j, with the weights as "
+        "returned.",
     )  # fmt: skip
 
 
@@ -199,7 +202,8 @@ def test_masked_rows_still_sum_to_one(solution):
     observe("the weights", weights)
     assert_close(
         weights.sum(-1), torch.ones(B, T, device=weights.device), "the sum of a row of weights with a mask",
-        because="The open keys share the whole unit of attention, so the closed ones are left out before the softmax sums.",
+        because="The open keys share the whole unit of attention, so the closed ones are left out before the softmax "
+        "sums.",
     )  # fmt: skip
 
 
@@ -212,7 +216,8 @@ def test_a_closed_key_and_its_value_have_no_effect_at_all(solution):
     after, _ = attend(solution, query, key, value, mask)
     assert_close(
         after, before, "the output, after changing a key and a value that the mask closes,",
-        because="A closed key must not be felt, not even through the sum in the softmax: its score is -inf, whatever it says.",
+        because="A closed key must not be felt, not even through the sum in the softmax: its score is -inf, whatever "
+        "it says.",
     )  # fmt: skip
 
 

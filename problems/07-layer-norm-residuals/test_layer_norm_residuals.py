@@ -197,7 +197,8 @@ def test_eps_is_added_to_the_variance_inside_the_root(solution):
     x = x - x.mean(-1, keepdim=True)
     x = x / x.square().mean(-1, keepdim=True).sqrt() * EPS**0.5
     assert_close(
-        plain(solution)(x), x / (2 * EPS) ** 0.5, f"LayerNorm of vectors whose mean is 0 and whose variance is {EPS}, as is eps,",
+        plain(solution)(x), x / (2 * EPS) ** 0.5, f"LayerNorm of vectors whose mean is 0 and whose variance is {EPS}, "
+            "as is eps,",
         because="Each channel is divided by sqrt(variance + eps), here the root of twice eps, with the eps that the "
         "constructor was given.",
         atol=1e-4,
@@ -252,7 +253,8 @@ def test_it_equals_torchs_own(solution, eps):
     expected = F.layer_norm(x, (C,), norm.weight, norm.bias, eps)
     assert_close(
         norm(x), expected, f"LayerNorm with eps = {eps}",
-        because="It is (x - mean) / sqrt(variance + eps) * weight + bias, which is F.layer_norm with your weight and bias.",
+        because="It is (x - mean) / sqrt(variance + eps) * weight + bias, which is F.layer_norm with your weight and "
+        "bias.",
     )
 
 
@@ -344,7 +346,8 @@ def test_the_sublayer_gets_the_normalised_x(solution):
 def test_a_sublayer_of_zeros_returns_x_itself(solution):
     x = 2 + text()
     assert_close(
-        solution.pre_norm_residual(x.clone(), norm_of, torch.zeros_like), x, "the result for a sublayer that gives zeros",
+        solution.pre_norm_residual(x.clone(), norm_of, torch.zeros_like), x, "the result for a sublayer that gives "
+            "zeros",
         because="x goes past the sublayer as it is, and the sublayer's output is added to it: x + 0 is x.",
     )
 

@@ -75,8 +75,8 @@ def test_the_parts_have_the_names_and_shapes_of_gpt2(solution):
             "mlp.c_proj.weight": (C, INNER), "mlp.c_proj.bias": (C,),
         },
         "TransformerBlock",
-        because="The parts are ln_1, attn, ln_2 and mlp, made from the config: the norms and attn are n_embd wide, mlp is "
-        "config.n_inner wide inside, and all have their biases.",
+        because="The parts are ln_1, attn, ln_2 and mlp, made from the config: the norms and attn are n_embd wide, "
+        "mlp is config.n_inner wide inside, and all have their biases.",
     )
 
 
@@ -188,8 +188,8 @@ def test_the_norms_use_the_epsilon_of_the_config(solution, reference, name):
         x = 0.1 * text()
         assert_close(
             norm(x), right(x), f"{name} of a small input",
-            because=f"{name} is a LayerNorm over n_embd whose eps is config.layer_norm_epsilon, {CONFIG.layer_norm_epsilon:g} "
-            "here, which counts where the variance is as small.",
+            because=f"{name} is a LayerNorm over n_embd whose eps is config.layer_norm_epsilon, "
+            f"{CONFIG.layer_norm_epsilon:g} here, which counts where the variance is as small.",
         )
 
 
@@ -215,8 +215,8 @@ def test_rates_of_zero_drop_nothing(solution):
     quiet = model(x)
     assert_close(
         model.train()(x), quiet, "the output in train mode with all dropout rates at 0",
-        because="Dropout lives in attn and mlp and follows attn_pdrop and resid_pdrop; the block adds none, so at rates of 0 "
-        "train mode and eval mode do not differ.",
+        because="Dropout lives in attn and mlp and follows attn_pdrop and resid_pdrop; the block adds none, so at "
+        "rates of 0 train mode and eval mode do not differ.",
     )
 
 
@@ -241,7 +241,8 @@ def test_attn_computes_what_problem_05_does(solution, reference):
     if has_forward(mine.attn):
         assert_same_module(
             mine.attn, theirs.attn, text(), what="the output of `attn`",
-            because="attn is problem 05's causal attention with n_head heads, and nothing is added to what c_proj gives.",
+            because="attn is problem 05's causal attention with n_head heads, and nothing is added to what c_proj "
+            "gives.",
         )
 
 
@@ -268,8 +269,8 @@ def test_with_both_sublayers_silent_the_input_comes_through_untouched(solution):
     model, x = silence(block(solution), "attn", "mlp"), 2 + text()
     assert_close(
         model(x.clone()), x, "the output when attn and mlp give zeros",
-        because="Each sublayer adds to x, and nothing else stands on the way of x through the block, so when nothing is "
-        "added x comes out as it went in.",
+        because="Each sublayer adds to x, and nothing else stands on the way of x through the block, so when nothing "
+        "is added x comes out as it went in.",
     )
 
 
@@ -279,8 +280,8 @@ def test_attention_adds_to_the_raw_input(solution):
         expected = x + model.attn(model.ln_1(x))
         assert_close(
             model(x), expected, "the output when mlp gives zeros",
-            because="What is left is x + attn(ln_1(x)), with your own attn and ln_1: attention reads the normalised x, and what "
-            "it gives is added to the raw one.",
+            because="What is left is x + attn(ln_1(x)), with your own attn and ln_1: attention reads the normalised "
+            "x, and what it gives is added to the raw one.",
         )
 
 
@@ -290,8 +291,8 @@ def test_the_feed_forward_layer_adds_to_what_it_reads(solution):
         expected = x + model.mlp(model.ln_2(x))
         assert_close(
             model(x), expected, "the output when attn gives zeros",
-            because="What is left is x + mlp(ln_2(x)), with your own mlp and ln_2: the feed-forward layer reads x through a norm "
-            "of its own, and what it gives is added to the raw x.",
+            because="What is left is x + mlp(ln_2(x)), with your own mlp and ln_2: the feed-forward layer reads x "
+            "through a norm of its own, and what it gives is added to the raw x.",
         )
 
 
@@ -339,8 +340,8 @@ def test_attn_pdrop_leaves_what_comes_out_of_c_proj_alone(solution):
     assert_close(
         out, torch.arange(1.0, C + 1, device=x.device).expand(B, T, C),
         "what attn adds in train mode when c_proj gives its bias alone and resid_pdrop is 0",
-        because="attn_pdrop is the rate at which attention weights are dropped; what comes out of c_proj is dropped at the "
-        "rate resid_pdrop alone, and the sum never.",
+        because="attn_pdrop is the rate at which attention weights are dropped; what comes out of c_proj is dropped "
+        "at the rate resid_pdrop alone, and the sum never.",
         atol=1e-3, record=False,
     )
 
@@ -349,7 +350,9 @@ def test_attn_pdrop_leaves_what_comes_out_of_c_proj_alone(solution):
 def test_resid_dropout_drops_what_a_sublayer_adds(solution, name):
     x = draw("x", 40, T, C)
     assert_dropped(
-        added(solution, name, x, attn_pdrop=0.0, resid_pdrop=0.4), torch.arange(1.0, C + 1, device=x.device), 0.4, f"what {name} adds",
+        added(solution, name, x, attn_pdrop=0.0, resid_pdrop=0.4), torch.arange(1.0, C + 1, device=x.device), 0.4,
+        "what "
+            f"{name} adds",
         because=f"Inside {name} the output of c_proj goes through dropout once, with the rate resid_pdrop; "
         "x and the sum are never dropped.",
     )
@@ -366,6 +369,6 @@ def test_attn_dropout_drops_attention_weights(solution):
         dropped = (assert_tensor(model(x), "the output") - x).round(decimals=4).view(400, H, -1)
     assert_dropped(
         dropped[..., 0], numbered.to(x.device).view(H, -1)[:, 0], 0.4, "what a head adds to its first channel",
-        because="Inside attn the weights go through dropout with the rate attn_pdrop, after the softmax. A single token has "
-        "one weight in each head, and when it is dropped the head adds nothing.",
+        because="Inside attn the weights go through dropout with the rate attn_pdrop, after the softmax. A single "
+        "token has one weight in each head, and when it is dropped the head adds nothing.",
     )

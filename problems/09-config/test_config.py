@@ -50,8 +50,8 @@ def accepted(make, call, *, because):
 def test_a_config_can_be_made_without_arguments(solution):
     accepted(
         solution.GPT2Config, "GPT2Config()",
-        because="Every field has a default, the defaults make a model, and where __post_init__ of a frozen dataclass fills "
-        "a field in, it does so with object.__setattr__(self, name, value).",
+        because="Every field has a default, the defaults make a model, and where __post_init__ of a frozen dataclass "
+        "fills a field in, it does so with object.__setattr__(self, name, value).",
     )
 
 
@@ -68,8 +68,9 @@ def test_each_field_can_be_given_by_its_name(solution, field):
 def test_the_defaults_are_gpt2_small(solution, field):
     assert_equal(
         getattr(solution.GPT2Config(), field, "no such field"), DEFAULTS[field], f"GPT2Config().{field}",
-        because="GPT-2 small has 50257 tokens (256 bytes, 50,000 merges, <|endoftext|>), 1024 positions, 768 channels, 12 "
-        "layers, 12 heads, rates of 0.1, an epsilon of 1e-5 and an initializer_range of 0.02; n_inner reads 4 * n_embd.",
+        because="GPT-2 small has 50257 tokens (256 bytes, 50,000 merges, <|endoftext|>), 1024 positions, 768 "
+        "channels, 12 layers, 12 heads, rates of 0.1, an epsilon of 1e-5 and an initializer_range of 0.02; n_inner "
+        "reads 4 * n_embd.",
     )
 
 
@@ -86,7 +87,8 @@ def test_a_field_given_alone_leaves_the_others_at_their_defaults(solution):
     others = [f for f in DEFAULTS if f != "n_layer" and getattr(config, f) != DEFAULTS[f]]
     assert_equal(
         others, [], "the list of other fields of GPT2Config(n_layer=3) that are not GPT-2 small's",
-        because="Fields do not depend on each other, except for n_inner, which depends on n_embd where it was not given.",
+        because="Fields do not depend on each other, except for n_inner, which depends on n_embd where it was not "
+        "given.",
     )
 
 
@@ -121,8 +123,8 @@ def test_fields_cannot_be_assigned(solution, field):
     config = changed(solution)
     with assert_raises(
         AttributeError, f"config.{field} = 5",
-        because="Two parts of a model must not disagree on its shape, so a config never changes; @dataclass(frozen=True) "
-        "refuses assignment with an AttributeError.",
+        because="Two parts of a model must not disagree on its shape, so a config never changes; "
+        "@dataclass(frozen=True) refuses assignment with an AttributeError.",
     ):
         setattr(config, field, 5)
     assert_equal(
@@ -135,8 +137,8 @@ def test_fields_cannot_be_assigned(solution, field):
 def test_equal_fields_make_equal_configs(solution, fields):
     assert_true(
         solution.GPT2Config(**fields) == solution.GPT2Config(**fields), "two configs with equal fields are not equal",
-        because="A config is its fields, and == compares these. A dataclass does so by itself; a plain class asks whether "
-        "both are one and the same object, unless it has an __eq__.",
+        because="A config is its fields, and == compares these. A dataclass does so by itself; a plain class asks "
+        "whether both are one and the same object, unless it has an __eq__.",
     )
 
 
@@ -151,7 +153,8 @@ def test_n_inner_counts_as_what_it_reads(solution):
 @pytest.mark.parametrize("field", [f for f in CHANGED if f != "n_head"])
 def test_one_different_field_makes_configs_differ(solution, field):
     assert_true(
-        changed(solution) != changed(solution, **{field: CHANGED[field] * 2}), f"configs that differ in {field} are equal",
+        changed(solution) != changed(solution, **{field: CHANGED[field] * 2}), f"configs that differ in {field} are "
+            "equal",
         because="All eleven fields take part in the comparison.",
     )
 
@@ -164,8 +167,9 @@ def test_one_different_field_makes_configs_differ(solution, field):
 def test_sizes_that_are_no_int_are_refused(solution, field, value):
     with assert_raises(
         TypeError, f"GPT2Config({field}={value!r})", naming=[field, (value, type(value).__name__)],
-        because="A size is an int, n_inner like the others, and anything else is a TypeError whose message names field and "
-        "value. bool is a subclass of int, so isinstance(True, int) is True and bool is asked for by itself.",
+        because="A size is an int, n_inner like the others, and anything else is a TypeError whose message names "
+        "field and value. bool is a subclass of int, so isinstance(True, int) is True and bool is asked for by "
+        "itself.",
     ):
         look(solution, field, value)
 
@@ -193,8 +197,8 @@ def test_sizes_of_one_are_accepted(solution, field):
 def test_a_width_that_the_heads_do_not_divide_is_refused(solution, n_embd, n_head):
     with assert_raises(
         ValueError, f"GPT2Config(n_embd={n_embd}, n_head={n_head})", naming=["n_embd", n_embd],
-        because="Every head gets n_embd / n_head channels, so n_embd is a multiple of n_head, and any other is a ValueError "
-        "whose message names field and value; a print lets it through, and an assert can be switched off.",
+        because="Every head gets n_embd / n_head channels, so n_embd is a multiple of n_head, and any other is a "
+        "ValueError whose message names field and value; a print lets it through, and an assert can be switched off.",
     ):
         changed(solution, n_embd=n_embd, n_head=n_head)
 
@@ -223,8 +227,8 @@ def test_dropout_rates_from_0_up_to_1_are_accepted(solution, field, value):
 def test_epsilon_and_initializer_range_must_be_above_zero(solution, field, value):
     with assert_raises(
         ValueError, f"GPT2Config({field}={value})", naming=[field, value],
-        because="Both are above 0, and anything else is a ValueError whose message names field and value. With NaN every "
-        "comparison is False, so `not value > 0` refuses it and `value <= 0` does not.",
+        because="Both are above 0, and anything else is a ValueError whose message names field and value. With NaN "
+        "every comparison is False, so `not value > 0` refuses it and `value <= 0` does not.",
     ):
         look(solution, field, value)
 
@@ -235,8 +239,8 @@ def test_epsilon_and_initializer_range_must_be_above_zero(solution, field, value
 def preset(solution, name):
     return accepted(
         getattr(solution.GPT2Config, name), f"GPT2Config.{name}()",
-        because="A preset is a @classmethod: it is called on the class, without arguments, and returns cls(...) with the "
-        "layers / width / heads 12/768/12, 24/1024/16, 36/1280/20 or 48/1600/25.",
+        because="A preset is a @classmethod: it is called on the class, without arguments, and returns cls(...) with "
+        "the layers / width / heads 12/768/12, 24/1024/16, 36/1280/20 or 48/1600/25.",
     )
 
 
@@ -244,7 +248,8 @@ def preset(solution, name):
 def test_a_preset_is_called_on_the_class_and_gives_a_config(solution, name):
     config = preset(solution, name)
     assert_true(
-        isinstance(config, solution.GPT2Config), f"GPT2Config.{name}() gives no GPT2Config but a {type(config).__name__}",
+        isinstance(config, solution.GPT2Config), f"GPT2Config.{name}() gives no GPT2Config but a "
+            f"{type(config).__name__}",
         because="A preset is a @classmethod that returns cls(...).",
     )
 
@@ -257,8 +262,8 @@ def test_the_presets_have_the_published_shapes(solution, name):
     for field, expected in shape.items():
         assert_equal(
             getattr(config, field), expected, f"{name}().{field}",
-            because="Layers / width / heads are 12/768/12, 24/1024/16, 36/1280/20 and 48/1600/25; everything else is as in the "
-            "small model, and n_inner is 4 * n_embd.",
+            because="Layers / width / heads are 12/768/12, 24/1024/16, 36/1280/20 and 48/1600/25; everything else is "
+            "as in the small model, and n_inner is 4 * n_embd.",
         )
 
 
@@ -287,18 +292,20 @@ def right_count(vocab_size, n_positions, C, n_layer, inner):
 def test_num_parameters_is_an_int(solution):
     assert_equal(
         type(count_of(solution)[0]).__name__, "int", "the type of num_parameters()",
-        because="num_parameters is a method, and parameters are counted: sums and products of ints are ints, / gives a float.",
+        because="num_parameters is a method, and parameters are counted: sums and products of ints are ints, / gives "
+        "a float.",
     )
 
 
 @pytest.mark.parametrize(
     ("field", "because"),
     [
-        ("vocab_size", "A token more is a row of C numbers more in wte, and nowhere else: the output layer is wte again."),
+        ("vocab_size", "A token more is a row of C numbers more in wte, and nowhere else: the output layer is wte "
+            "again."),
         ("n_positions", "A position more is a row of C numbers more in wpe."),
         ("n_inner", "A channel more inside, in each block: c_fc gets a row of C and a bias, c_proj a column of C."),
-        ("n_layer", "A block has c_attn (C to 3C), c_proj (C to C), c_fc (C to n_inner), c_proj (n_inner to C), all with "
-         "biases, and two norms of 2C."),
+        ("n_layer", "A block has c_attn (C to 3C), c_proj (C to C), c_fc (C to n_inner), c_proj (n_inner to C), all "
+            "with biases, and two norms of 2C."),
     ],
     ids=["vocab_size", "n_positions", "n_inner", "n_layer"],
 )  # fmt: skip
@@ -325,8 +332,8 @@ def test_num_parameters_counts_every_weight_once(solution, fields):
     said = ", ".join(f"{name}={n}" for name, n in zip([n for n in SIZES if n != "n_head"], sizes, strict=True))
     assert_equal(
         count, right_count(*sizes), f"num_parameters() for {said}",
-        because="It counts wte and wpe, in each block two norms, c_attn, c_proj, c_fc and c_proj, all with their biases, and "
-        "the final norm, with a weight and a bias of C each; the output layer is wte again.",
+        because="It counts wte and wpe, in each block two norms, c_attn, c_proj, c_fc and c_proj, all with their "
+        "biases, and the final norm, with a weight and a bias of C each; the output layer is wte again.",
     )
 
 

@@ -90,7 +90,8 @@ def test_the_layers_have_gpt2s_names_and_shapes(solution, reference):
 def test_the_output_layer_holds_the_numbers_of_the_token_table(solution):
     model = gpt2(solution)  # which writes wte.weight last
     assert_close(
-        model.lm_head.weight, model.wte.weight.detach().clone(), "lm_head.weight, after numbers were written into wte.weight,",
+        model.lm_head.weight, model.wte.weight.detach().clone(), "lm_head.weight, after numbers were written into "
+            "wte.weight,",
         because="The output layer compares x with the vectors of wte: it is the same matrix, under a second name.",
     )
 
@@ -228,7 +229,8 @@ def embedded(model, ids):
 def scored(model, x):
     """What the final norm and the head make of vectors (B, T, C), by the model's own weights."""
     norm = model.ln_f
-    return (F.layer_norm(x, (C,), norm.weight, norm.bias, model.config.layer_norm_epsilon) @ model.wte.weight.T).detach()
+    return (F.layer_norm(x, (C,), norm.weight, norm.bias,
+    model.config.layer_norm_epsilon) @ model.wte.weight.T).detach()
 
 
 def seen_by_the_first_block(model, ids):
@@ -279,7 +281,8 @@ def test_the_logits_are_raw_scores(solution):
         sums = torch.stack([out.sum(-1), out.exp().sum(-1)])
     assert_true(
         not bool(((sums - 1).abs() < 1e-3).all(-1).all(-1).any()), "the logits are probabilities or their logarithms",
-        because="A softmax has been at work. The logits are what lm_head gives: cross_entropy and sampling do the rest.",
+        because="A softmax has been at work. The logits are what lm_head gives: cross_entropy and sampling do the "
+        "rest.",
     )
 
 
@@ -304,6 +307,7 @@ def test_every_block_reads_what_the_one_before_wrote(solution):
             x[..., i] += 10.0 * (i + 1)
     assert_close(
         model(ids), scored(model, x), "the logits when block i adds 10 * (i + 1) to channel i and nothing else",
-        because="Each block gets what the one before it gave, from h.0 to the last, and so what all of them add arrives.",
+        because="Each block gets what the one before it gave, from h.0 to the last, and so what all of them add "
+        "arrives.",
         atol=ATOL,
     )

@@ -82,7 +82,8 @@ def test_a_block_whose_sublayers_are_silent_returns_its_input(solution):
     for block in filter(has_forward, model.h):
         assert_close(
             block(x), x.clone(), "the output of a block when both its sublayers give zeros",
-            because="A block is x + attn(ln_1(x)), then x + mlp(ln_2(x)): where both add zeros, x comes through as it is.",
+            because="A block is x + attn(ln_1(x)), then x + mlp(ln_2(x)): where both add zeros, x comes through as it "
+            "is.",
         )
 
 
@@ -91,7 +92,8 @@ def test_the_norms_inside_the_blocks_use_the_configs_epsilon(solution, name):
     x = 0.05 * vectors()  # so small that epsilon decides
     for norm in parts(solution, name):
         assert_close(
-            norm(x), F.layer_norm(x, (C,), norm.weight, norm.bias, CONFIG.layer_norm_epsilon), f"h.0.{name} of a small input",
+            norm(x), F.layer_norm(x, (C,), norm.weight, norm.bias, CONFIG.layer_norm_epsilon), f"h.0.{name} of a small "
+                "input",
             because="Every norm of the model has eps = config.layer_norm_epsilon.",
         )
 
@@ -116,7 +118,8 @@ def test_with_rates_of_zero_train_mode_equals_eval_mode(solution):
     quiet = model(ids)
     assert_close(
         model.train()(ids), quiet, "the logits in train mode with all dropout rates at 0",
-        because="Train mode switches on dropout and nothing else, and all rates are the config's: at 0 nothing differs.",
+        because="Train mode switches on dropout and nothing else, and all rates are the config's: at 0 nothing "
+        "differs.",
     )
 
 
@@ -148,8 +151,8 @@ def test_the_first_block_computes_what_problem_08_does(solution, reference):
     if has_forward(mine):
         assert_same_module(
             mine, theirs, vectors(), what="the output of `h.0`", atol=3e-6, rtol=3e-6,
-            because="A block is x + attn(ln_1(x)), then x + mlp(ln_2(x)): causal attention of n_head heads, GELU in its "
-            "tanh form, every size and rate from the config.",
+            because="A block is x + attn(ln_1(x)), then x + mlp(ln_2(x)): causal attention of n_head heads, GELU in "
+            "its tanh form, every size and rate from the config.",
         )
 
 
@@ -174,7 +177,8 @@ def test_a_longer_text_leaves_the_earlier_logits_alone(solution):
     model, ids = gpt2(solution), text(N)
     assert_close(
         model(ids)[:, :4], model(ids[:, :4]), "the logits of the first 4 tokens, with 7 more after them,",
-        because="Positions count from the beginning of a text, and nothing at one of them depends on the text's length.",
+        because="Positions count from the beginning of a text, and nothing at one of them depends on the text's "
+        "length.",
         atol=ATOL,
     )
 

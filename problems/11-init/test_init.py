@@ -128,7 +128,8 @@ def test_every_parameter_keeps_its_type(solution, dtype):
     tree = Tree(config_with(n_layer=1)).to(dtype)
     solution.init_weights(tree)
     assert_equal(
-        sorted({str(p.dtype) for p in tree.parameters()}), [str(dtype)], f"the list of types of a model in {dtype} afterwards",
+        sorted({str(p.dtype) for p in tree.parameters()}), [str(dtype)], f"the list of types of a model in {dtype} "
+            "afterwards",
         because="The numbers are written into the tensors that are there, in whatever type they have.",
     )
 
@@ -143,9 +144,11 @@ def called(std, config=CONFIG):
         "initializer_range": s, "initializer_range / sqrt(2 * n_layer)": s / math.sqrt(2 * n),
         "initializer_range / sqrt(n_layer)": s / math.sqrt(n), "initializer_range / (2 * n_layer)": s / (2 * n),
         "initializer_range * sqrt(2 * n_layer)": s * math.sqrt(2 * n), "sqrt(initializer_range)": math.sqrt(s),
-        "initializer_range squared": s * s, "initializer_range / 2": s / 2, "initializer_range / sqrt(2)": s / math.sqrt(2),
+        "initializer_range squared": s * s, "initializer_range / 2": s / 2,
+        "initializer_range / sqrt(2)": s / math.sqrt(2),
         "initializer_range / sqrt(3)": s / math.sqrt(3), "initializer_range / sqrt(24)": s / math.sqrt(24),
-        "initializer_range * sqrt(2)": s * math.sqrt(2), "0.02": 0.02, "0.02 / sqrt(2 * n_layer)": 0.02 / math.sqrt(2 * n), "1": 1.0,
+        "initializer_range * sqrt(2)": s * math.sqrt(2), "0.02": 0.02,
+        "0.02 / sqrt(2 * n_layer)": 0.02 / math.sqrt(2 * n), "1": 1.0,
     }  # fmt: skip
     return next((text for text, value in known.items() if abs(std - value) <= 0.05 * value), f"about {std:.1g}")
 
@@ -196,7 +199,8 @@ def assert_deviations(matrices, because, config=CONFIG):
             fail(
                 f"the standard deviation of {name} is wrong:",
                 expected=f"{std:.4g} (give or take {margin:.1g}), {formula}",
-                got=f"{measured[name]:.4g}" + ("" if near.startswith("about") else f", near to {near}"), because=because,
+                got=f"{measured[name]:.4g}" + ("" if near.startswith("about") else f", near to {near}"),
+                because=because,
             )
 
 
@@ -247,7 +251,8 @@ def test_matrices_are_normal_around_zero(solution, ending):
             fail(
                 f"the mean of {name} is wrong:",
                 expected=f"0 (give or take {SIGMAS * std / math.sqrt(n):.1g})", got=f"{mean:.4g}",
-                because="The distribution is N(0, s), centred at 0; nn.init.normal_ takes the mean first, and then std.",
+                because="The distribution is N(0, s), centred at 0; nn.init.normal_ takes the mean first, and then "
+                "std.",
             )
         if not abs(beyond - share) <= SIGMAS * math.sqrt(share * (1 - share) / n):
             fail(
@@ -272,7 +277,8 @@ def test_rows_are_drawn_independently(solution):
     for name, p in initialised(solution, config_with(n_layer=1)).named_parameters():
         if p.ndim == 2:
             assert_true(
-                not bool((p[0] == p[1]).all()) and not bool((p[:, 0] == p[:, 1]).all()), f"rows or columns of {name} repeat",
+                not bool((p[0] == p[1]).all()) and not bool((p[:, 0] == p[:, 1]).all()), f"rows or columns of {name} "
+                    "repeat",
                 because="Every number of a matrix is drawn by itself.",
             )
 
@@ -291,9 +297,10 @@ def test_the_first_loss_is_that_of_a_blind_guess(solution):
     observe("the first loss is near ln V", near)
     if not near:
         fail(
-            "the first loss of a new model is wrong:", expected=f"ln V = {math.log(101):.3f}, within 0.1", got=f"{loss:.3f}",
-            because="A new model knows nothing and spreads its guess evenly over the V tokens; with large weights it would "
-            "be sure of wrong things.",
+            "the first loss of a new model is wrong:", expected=f"ln V = {math.log(101):.3f}, within 0.1",
+            got=f"{loss:.3f}",
+            because="A new model knows nothing and spreads its guess evenly over the V tokens; with large weights it "
+            "would be sure of wrong things.",
         )
 
 
@@ -301,6 +308,7 @@ def test_it_works_where_gradients_are_off(solution):
     with torch.no_grad():
         tree = initialised(solution, config_with(n_layer=1))
     assert_true(
-        all(p.requires_grad for p in tree.parameters()), "after init_weights under torch.no_grad() a parameter is frozen",
+        all(p.requires_grad for p in tree.parameters()), "after init_weights under torch.no_grad() a parameter is "
+            "frozen",
         because="init_weights changes numbers alone, and leaves requires_grad as it is.",
     )

@@ -48,7 +48,8 @@ def test_inputs_and_targets_are_one_shorter_than_the_text(solution, length):
     for name, part in zip(("inputs", "targets"), split(solution, draw_ids("tokens", B, length + 1)), strict=True):
         assert_shape(
             part, (B, length), name,
-            because="(B, T + 1) tokens make T inputs and T targets: the last token has no target, and the first is none.",
+            because="(B, T + 1) tokens make T inputs and T targets: the last token has no target, and the first is "
+            "none.",
         )
 
 
@@ -130,7 +131,8 @@ def test_equal_logits_cost_ln_v(solution):
     assert_close(
         solution.language_model_loss(torch.zeros_like(logits), targets), right(torch.zeros_like(logits), targets),
         f"the loss of logits that are all equal, for V = {V},",
-        because=f"Each of V tokens then has the probability 1/V, which costs ln V = {math.log(V):.4f} at every position.",
+        because=f"Each of V tokens then has the probability 1/V, which costs ln V = {math.log(V):.4f} at every "
+        "position.",
     )
 
 
@@ -170,7 +172,8 @@ def test_each_position_is_scored_against_its_own_target(solution):
     theirs = logits.clone().requires_grad_()
     right(theirs, targets).backward()
     assert_true(
-        (loss := assert_tensor(solution.language_model_loss(logits.requires_grad_(), targets), "the loss")).requires_grad,
+        (loss := assert_tensor(solution.language_model_loss(logits.requires_grad_(), targets),
+        "the loss")).requires_grad,
         "no gradient can go back from the loss to the logits",
         because="backward() goes from the loss to the logits; .item(), detach() and torch.tensor(...) cut the way.",
     )

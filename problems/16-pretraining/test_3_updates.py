@@ -200,7 +200,8 @@ def test_the_first_step_finds_the_gradient_of_its_batch(solution, one):
 
 
 def test_no_step_finds_anything_of_an_earlier_batch(solution):
-    for number, found, right in gradients(solution, taught(20.0), training()[:2], grad_clip=None, epochs=2, eval_every=1):
+    for number, found, right in gradients(solution, taught(20.0), training()[:2], grad_clip=None, epochs=2,
+    eval_every=1):
         assert_found(
             found, right, number, "with grad_clip=None",
             "backward() adds to what is in p.grad: what an earlier batch or an evaluation left there is cleared first, "

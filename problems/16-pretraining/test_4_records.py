@@ -91,7 +91,8 @@ def test_a_record_holds_plain_numbers(solution):
 
 def test_a_second_training_begins_anew(solution):
     model = taught()
-    first, second = ([(r["epoch"], r["step"], r["tokens_seen"]) for r in train(solution, training()[:2], model)] for _ in range(2))
+    first, second = ([(r["epoch"], r["step"], r["tokens_seen"]) for r in train(solution, training()[:2],
+    model)] for _ in range(2))
     because = "Each call of pretrain has a history and counts of its own: nothing of one may reach the next."
     assert_equal(len(second), len(first), "the number of records of a second training", because=because)
     assert_equal(second, first, "the list of epoch, step and tokens_seen in a second training", because=because)
@@ -147,7 +148,8 @@ def test_on_eval_gets_each_record(solution):
         len(given), len(history), "the number of calls of on_eval, compared with that of the records,",
         because="on_eval(record) is called once for each record: this is how a caller prints, samples and saves.",
     )
-    kinds = sorted({", ".join(("dict" if isinstance(arg, dict) else type(arg).__name__) for arg in args) for args in given})
+    kinds = sorted({", ".join(("dict" if isinstance(arg,
+    dict) else type(arg).__name__) for arg in args) for args in given})
     assert_equal(
         kinds, ["dict"], "the list of what on_eval is called with", because="It gets the new record and nothing else."
     )

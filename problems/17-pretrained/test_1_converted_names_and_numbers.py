@@ -78,8 +78,8 @@ def test_the_prefix_is_taken_off(solution):
 def test_old_mask_buffers_are_left_out_and_biases_are_not(solution, prefix):
     assert_names(
         convert(solution, published(prefix=prefix, masks=True)),
-        "`h.N.attn.bias` and `h.N.attn.masked_bias` are masks, which nobody learned. `h.N.attn.c_attn.bias` ends alike, "
-        "and was learned.",
+        "`h.N.attn.bias` and `h.N.attn.masked_bias` are masks, which nobody learned. `h.N.attn.c_attn.bias` ends "
+        "alike, and was learned.",
     )
 
 
@@ -101,7 +101,8 @@ def test_a_square_weight_is_transposed_too(solution):
     name, given = "h.0.attn.c_proj.weight", published()
     found = assert_tensor(convert(solution, dict(given)).get(name, given[name].T), f"`{name}`")
     assert_true(
-        found.shape != given[name].shape or not bool((found == given[name]).all()), f"`{name}` is as it was in the file",
+        found.shape != given[name].shape or not bool((found == given[name]).all()), f"`{name}` is as it was in the "
+            "file",
         because="It is (C, C), so no shape complains, but it lies in a Conv1D like the other three matrices.",
     )
 
@@ -164,7 +165,8 @@ def refuses(solution, state, what, because, naming=()):
 
 
 @pytest.mark.parametrize(
-    "key", ["score.weight", "h.0.attn.q_proj.weight", "h.1.mlp.bias", "transformer.h.0.ln_3.weight", "ln_f.running_mean"]
+    "key", ["score.weight", "h.0.attn.q_proj.weight", "h.1.mlp.bias", "transformer.h.0.ln_3.weight",
+    "ln_f.running_mean"]
 )
 def test_an_unknown_key_is_refused(solution, key):
     refuses(
@@ -192,6 +194,6 @@ def test_a_gap_in_the_layers_is_refused(solution):
     given = {name: tensor for name, tensor in published(3).items() if not name.startswith("h.1.")}
     refuses(
         solution, given, "a dict with layers 0 and 2 but no layer 1",
-        "Layers are numbered from 0 without gaps: the highest number says how many there must be, and a ValueError that "
-        "some are missing.",
+        "Layers are numbered from 0 without gaps: the highest number says how many there must be, and a ValueError "
+        "that some are missing.",
     )

@@ -138,8 +138,8 @@ def test_weights_that_are_transposed_already_are_refused(solution):
     given["h.0.attn.c_attn.weight"] = given["h.0.attn.c_attn.weight"].T.contiguous()
     refuses(
         solution, "whose file has `h.0.attn.c_attn.weight` as (3C, C)",
-        "The published weight is (C, 3C). One that is not cannot be from Hugging Face's GPT-2, and transposing by guess "
-        "would let a wrong file pass.", given,
+        "The published weight is (C, 3C). One that is not cannot be from Hugging Face's GPT-2, and transposing by "
+        "guess would let a wrong file pass.", given,
     )
 
 
@@ -213,7 +213,8 @@ def hub(solution, *, cached=False, online=False):
         puts = [
             (vars(constants), "HF_HUB_OFFLINE", True),
             (vars(constants), "HF_HUB_CACHE", str(cache_folder if cached else cache_folder / "none")),
-            *((space, key, hf_hub_download) for space in spaces for key, value in space.items() if real and value is real),
+            *((space, key, hf_hub_download) for space in spaces for key,
+            value in space.items() if real and value is real),
             (vars(huggingface_hub), "hf_hub_download", hf_hub_download),
         ]
         before = [(space, key, space.get(key)) for space, key, _ in puts]

@@ -135,7 +135,10 @@ def test_the_model_is_left_as_it_was(solution):
 def test_the_model_gets_its_mode_back(solution, training):
     model = gpt2().train(training)
     written(solution, model, prompt(), 2)
-    because = "The mode is left as it was found, in the model and in each of its parts, which model.train(mode) reaches."
+    because = (
+        "The mode is left as it was found, in the model and in each of its parts, which model.train(mode) "
+        "reaches."
+    )
     assert_equal(model.training, training, "model.training after generate_cached", because=because)
     other = [name for name, part in model.named_modules() if part.training != training]
     assert_equal(other, [], "the list of parts that are in another mode after generate_cached", because=because)
@@ -276,7 +279,8 @@ def test_one_row_of_the_batch_does_not_touch_another(solution):
     other[1] = (other[1] + 1) % V
     before = written(solution, model, ids, 3)
     assert_tokens(
-        written(solution, model, other, 3)[:1], before[:1], "the text of row 0, after changing only row 1 of the prompt",
+        written(solution, model, other, 3)[:1], before[:1], "the text of row 0, after changing only row 1 of the "
+            "prompt",
         because="The rows are texts that have nothing to do with each other.",
     )
 
@@ -338,7 +342,8 @@ def an_end():
 def test_a_row_that_has_ended_is_filled_with_eos(solution):
     eos, _, right = an_end()
     assert_tokens(
-        written(solution, gpt2(), prompt(12), 4, temperature=0, eos_id=eos), right, f"what is written with eos_id={eos}",
+        written(solution, gpt2(), prompt(12), 4, temperature=0, eos_id=eos), right, "what is written with "
+            f"eos_id={eos}",
         because="As in generate, a row that has drawn eos_id is filled with it, and the others go on.",
     )
 

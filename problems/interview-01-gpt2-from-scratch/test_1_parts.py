@@ -69,7 +69,8 @@ def assert_drops_in_train_mode_only(make, what):
             part = make(**rate)
             still = part(x)
             assert_close(
-                part.train()(x), still, f"the output of {what} in train mode, made {'with dropout_p=0' if rate else 'without dropout_p'},",
+                part.train()(x), still, f"the output of {what} in train mode, made "
+                    f"{'with dropout_p=0' if rate else 'without dropout_p'},",
                 because="The default of dropout_p is 0, and with a rate of 0 train mode gives what eval mode gives.",
             )
     assert_repeatable(make(dropout_p=0.5), x, what=f"the output of {what}")
@@ -106,7 +107,8 @@ def test_attention_keeps_nothing_between_calls(solution, lengths):
 def test_attention_does_not_mind_how_x_lies_in_memory(solution):
     model, x = attention(solution), vectors()
     assert_close(
-        model(x.transpose(0, 1).contiguous().transpose(0, 1)), model(x), "the output of attention for a non-contiguous x",
+        model(x.transpose(0, 1).contiguous().transpose(0, 1)), model(x), "the output of attention for a "
+            "non-contiguous x",
         because="The same numbers lie in memory in another order, which view minds and reshape does not.",
     )
 
@@ -132,8 +134,10 @@ def test_heads_must_divide_the_width(solution):
 
 def test_attention_has_four_matrices_of_c_by_c(solution):
     assert_equal(
-        matrices(attention(solution)), 4 * C * C, f"the number of weights of CausalSelfAttention({C}, {H}, {BLOCK}), biases aside,",
-        because=f"Query, key, value and output projection each map {C} numbers to {C}, for all heads together: 4 * C * C.",
+        matrices(attention(solution)), 4 * C * C, f"the number of weights of CausalSelfAttention({C}, {H}, {BLOCK}), "
+            "biases aside,",
+        because=f"Query, key, value and output projection each map {C} numbers to {C}, for all heads together: 4 * C * "
+        "C.",
     )
 
 
@@ -151,7 +155,8 @@ def test_one_token_only_attends_to_itself(solution):
     with torch.no_grad():
         right = model(a + b) + model(torch.zeros_like(a))
         assert_close(
-            model(a) + model(b), right, "f(a) + f(b), which should be f(a + b) + f(0), for texts of one token,", atol=1e-4,
+            model(a) + model(b), right, "f(a) + f(b), which should be f(a + b) + f(0), for texts of one token,",
+            atol=1e-4,
             because="One token gives itself the weight 1, so attention is then two linear layers and nothing more.",
         )
 
@@ -190,9 +195,10 @@ def test_attention_follows_the_formula(solution):
     observe("the output of attention", out)
     fail(
         "attention does not compute softmax(q k^T / sqrt(D)) v in each head:",
-        expected="that formula, whichever of your layers is the query's", got=found[0] if found else "other numbers, in every reading of your layers",
-        because="D = C // H is the size of one head. A head's channels are cut from each token's own: (B, T, C) to (B, T, H, D) "
-        "to (B, H, T, D), and the way back is the same in reverse.",
+        expected="that formula, whichever of your layers is the query's", got=found[0] if found else "other numbers, "
+            "in every reading of your layers",
+        because="D = C // H is the size of one head. A head's channels are cut from each token's own: (B, T, C) to "
+        "(B, T, H, D) to (B, H, T, D), and the way back is the same in reverse.",
     )
 
 
@@ -249,7 +255,8 @@ def test_the_mlp_adds_nothing_of_x_itself(solution):
 GELUS = (F.gelu, lambda y: F.gelu(y, approximate="tanh"))  # they differ by up to 5e-4, and both are right
 ACTIVATIONS = {
     "ReLU": F.relu, "no activation": lambda y: y, "SiLU": F.silu, "tanh alone": torch.tanh, "a sigmoid": torch.sigmoid,
-    "GELU twice": lambda y: F.gelu(F.gelu(y)), "x * sigmoid(1.702 x), a rougher form": lambda y: y * torch.sigmoid(1.702 * y),
+    "GELU twice": lambda y: F.gelu(F.gelu(y)),
+    "x * sigmoid(1.702 x), a rougher form": lambda y: y * torch.sigmoid(1.702 * y),
 }  # fmt: skip
 
 
@@ -260,12 +267,15 @@ def test_the_mlp_uses_gelu(solution):
         right = [unnamed.is_one_of(out, unnamed.feed_forward_outputs(gelu, model, x)) for gelu in GELUS]
         if True in right or None in right:
             return  # right, or written with layers that cannot be read from outside
-        found = [name for name, f in ACTIVATIONS.items() if unnamed.is_one_of(out, unnamed.feed_forward_outputs(f, model, x))]
+        found = [name for name, f in ACTIVATIONS.items() if unnamed.is_one_of(out, unnamed.feed_forward_outputs(f,
+        model, x))]
     observe("the activation", found)
     observe("the output of the MLP", out)
     fail(
-        "the MLP is not linear, GELU, linear:", expected="GELU between the two layers (exact or tanh), and nothing else",
-        got=found[0] if found else "another function", because="GPT-2 uses GELU, and nothing after the second layer but dropout.",
+        "the MLP is not linear, GELU, linear:", expected="GELU between the two layers (exact or tanh), and nothing "
+        "else",
+        got=found[0] if found else "another function", because="GPT-2 uses GELU, and nothing after the second layer "
+        "but dropout.",
     )
 
 

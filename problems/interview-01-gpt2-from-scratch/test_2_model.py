@@ -59,15 +59,19 @@ def assert_drops_in_train_mode_only(make, x, what):
     noisy = make(dropout_p=0.5).train()
     with torch.no_grad():
         assert_true(
-            bool((noisy(x) != noisy(x)).any()), f"{what} made with dropout_p=0.5 gives the same output twice in train mode",
-            because="dropout_p is the rate of dropout in all its parts, and in train mode dropout draws anew in each call.",
+            bool((noisy(x) != noisy(x)).any()), f"{what} made with dropout_p=0.5 gives the same output twice in train "
+                "mode",
+            because="dropout_p is the rate of dropout in all its parts, and in train mode dropout draws anew in each "
+            "call.",
         )
         for rate in ({"dropout_p": 0.0}, {}):
             calm = make(**rate)
             still = calm(x)
             assert_close(
-                calm.train()(x), still, f"the output of {what} in train mode, made {'with dropout_p=0' if rate else 'without dropout_p'},",
-                because="The default of dropout_p is 0, and with a rate of 0 train mode gives what eval mode gives.", atol=1e-4,
+                calm.train()(x), still, f"the output of {what} in train mode, made "
+                    f"{'with dropout_p=0' if rate else 'without dropout_p'},",
+                because="The default of dropout_p is 0, and with a rate of 0 train mode gives what eval mode gives.",
+                atol=1e-4,
             )
     assert_repeatable(make(dropout_p=0.5), x, what=f"the output of {what}")
 
@@ -100,8 +104,8 @@ def test_a_block_that_adds_nothing_returns_x(solution):
             p.zero_()
         assert_close(
             model(x), x.clone(), "the output of a block whose parameters are all zero",
-            because="Attention and MLP give zero then, and x + 0 + 0 is x: each result is added to x, and no norm stands "
-            "on the path of x itself.",
+            because="Attention and MLP give zero then, and x + 0 + 0 is x: each result is added to x, and no norm "
+            "stands on the path of x itself.",
         )
 
 
@@ -112,7 +116,8 @@ def test_what_a_block_adds_does_not_grow_with_x(solution):
         small, large = (float((model(k * x) - k * x).norm()) for k in (1e3, 1e5))
     observe("how what a block adds grows with x", round(large / small, 1) if small else 0.0)
     assert_true(
-        large <= 1.5 * small, f"what a block adds to x has the size {small:.3g} for 1000 x, and {large:.3g} for 100000 x",
+        large <= 1.5 * small, f"what a block adds to x has the size {small:.3g} for 1000 x, and {large:.3g} for 100000 "
+            "x",
         because="Attention and MLP each read a normalised copy, and a LayerNorm takes the scale away.",
     )
 
@@ -138,7 +143,8 @@ def test_the_mlp_reads_what_attention_has_added(solution):
     order = [kind for kind, _, _ in log]
     if sorted(order) != ["attention", "the MLP"]:
         return  # written without the two classes, or called in another way: the other checks judge it
-    assert_equal(order, ["attention", "the MLP"], "the order of the parts in a block", because="Attention first, then the MLP.")
+    assert_equal(order, ["attention", "the MLP"], "the order of the parts in a block", because="Attention first, then "
+    "the MLP.")
     (_, first_in, first_out), (_, second_in, second_out) = log
     normal = F.layer_norm
     assert_close(
@@ -188,7 +194,8 @@ def test_the_output_of_gpt2_is_raw_scores(solution):
     with torch.no_grad():
         sums = torch.stack([out.sum(-1), out.exp().sum(-1)])
     assert_true(
-        not bool(((sums - 1).abs() < 1e-3).all(-1).all(-1).any()), "the output of GPT2 is probabilities or their logarithms",
+        not bool(((sums - 1).abs() < 1e-3).all(-1).all(-1).any()), "the output of GPT2 is probabilities or their "
+            "logarithms",
         because="A softmax has been at work. The output is what the head gives, and the loss does the softmax.",
     )
 
@@ -232,13 +239,15 @@ def test_gpt2_refuses_a_text_that_is_too_long(solution):
 
 @pytest.mark.parametrize(
     "sizes",
-    [dict(vocab_size=5, embed_dim=8, num_heads=1, num_layers=1, block_size=4),
-     dict(vocab_size=100, embed_dim=12, num_heads=12, num_layers=3, block_size=1)], ids=["one head", "one token"],
+    [{"vocab_size": 5, "embed_dim": 8, "num_heads": 1, "num_layers": 1, "block_size": 4},
+     {"vocab_size": 100, "embed_dim": 12, "num_heads": 12, "num_layers": 3, "block_size": 1}], ids=["one head",
+     "one token"],
 )  # fmt: skip
 def test_any_size_works(solution, sizes):
     out = fill(solution.GPT2(**sizes))(draw_ids("ids", 1, sizes["block_size"], vocab_size=5))
     assert_shape(
-        out, (1, sizes["block_size"], sizes["vocab_size"]), f"the output of GPT2({', '.join(f'{k}={v}' for k, v in sizes.items())})",
+        out, (1, sizes["block_size"], sizes["vocab_size"]), "the output of "
+            f"GPT2({', '.join(f'{k}={v}' for k, v in sizes.items())})",
         because="Every size comes from the constructor's arguments.",
     )
 
@@ -249,18 +258,22 @@ def test_any_size_works(solution, sizes):
 def test_each_layer_has_weights_of_its_own(solution):
     one, two, three = (matrices(gpt2(solution, layers)) for layers in (1, 2, 3))
     assert_equal(
-        [two - one, three - two], [12 * C * C] * 2, "what a second and a third layer add to the number of weights, biases and norms aside,",
-        because="Each of num_layers layers is a block of its own, with 12 C * C weights; [block] * n is one block n times.",
+        [two - one, three - two], [12 * C * C] * 2, "what a second and a third layer add to the number of weights, "
+            "biases and norms aside,",
+        because="Each of num_layers layers is a block of its own, with 12 C * C weights; [block] * n is one block n "
+        "times.",
     )
 
 
 def test_positions_are_learned(solution):
     short, long = (
-        sum(p.numel() for p in solution.GPT2(V, C, H, 1, size).parameters() if p.requires_grad) for size in (BLOCK, BLOCK + 1)
+        sum(p.numel() for p in solution.GPT2(V, C, H, 1, size).parameters() if p.requires_grad) for size in (BLOCK,
+        BLOCK + 1)
     )
     assert_equal(
         long - short, C, "what one more position adds to the number of learned parameters",
-        because="Every position has a vector of C numbers of its own, and it is learned: no fixed sines, and not frozen.",
+        because="Every position has a vector of C numbers of its own, and it is learned: no fixed sines, and not "
+        "frozen.",
     )
 
 
@@ -268,7 +281,8 @@ def test_positions_matter(solution):
     with torch.no_grad():
         out = gpt2(solution)(torch.full((1, T), 3, device=draw("d", 1).device))
     assert_true(
-        bool((out[:, 1:] - out[:, :1]).abs().amax(-1).min() > 1e-4), "in a text of equal tokens another position gets the logits of the first",
+        bool((out[:, 1:] - out[:, :1]).abs().amax(-1).min() > 1e-4), "in a text of equal tokens another position gets "
+            "the logits of the first",
         because="Tokens that are equal differ by their position's vector alone, which is added to the token's.",
     )
 

@@ -108,7 +108,8 @@ def test_the_rows_of_a_batch_do_not_mix(solution):
 def test_a_token_knows_itself_and_all_before_it(solution):
     assert_sees_the_past(
         model_of(solution), ids(),
-        because="Attention carries what every earlier token says to the logits of a token, and so does its own embedding.",
+        because="Attention carries what every earlier token says to the logits of a token, and so does its own "
+        "embedding.",
     )
 
 
@@ -117,7 +118,8 @@ def test_the_model_sees_where_a_token_stands(solution):
     with torch.no_grad():
         out = model(ids()[:1, :1].expand(1, 6))
     assert_true(
-        float((out[:, 1:] - out[:, :1]).abs().max()) > 1e-4, "a text of equal tokens gets equal logits at every position",
+        float((out[:, 1:] - out[:, :1]).abs().max()) > 1e-4, "a text of equal tokens gets equal logits at every "
+            "position",
         because="Attention alone does not know the order of a text: it comes from position embeddings, which are added "
         "to those of the tokens.",
     )
@@ -189,8 +191,8 @@ def test_every_layer_takes_part(solution):
         fail(
             f"the loss does not depend on `{idle[0]}`, for num_layers=2:", expected="a gradient for every parameter",
             got=f"none for {', '.join(idle[:4])}{', ...' if len(idle) > 4 else ''}",
-            because="Each parameter belongs to a layer that the text goes through: the embeddings, every block with all "
-            "of its layers, the last LayerNorm, the head.",
+            because="Each parameter belongs to a layer that the text goes through: the embeddings, every block with "
+            "all of its layers, the last LayerNorm, the head.",
         )
 
 

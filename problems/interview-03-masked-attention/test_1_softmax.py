@@ -130,7 +130,8 @@ def test_visible_positions_share_out_all_the_weight(solution):
     observe("masked_softmax(scores, mask)", weights)
     assert_close(
         weights.sum(-1), torch.ones(B, T, device=weights.device), "the sum of each row",
-        because="The weights of the visible positions sum to 1, so the hidden ones are left out before the sum is taken.",
+        because="The weights of the visible positions sum to 1, so the hidden ones are left out before the sum is "
+        "taken.",
     )  # fmt: skip
 
 
@@ -204,8 +205,8 @@ def test_a_row_without_a_true_is_all_zeros(solution, which):
     right = torch.where(mask.expand(T, S), torch.softmax(scores, -1), 0.0)
     assert_close(
         weights_of(solution, scores, mask), right, f"masked_softmax with False for {which}",
-        because="Where nothing may be attended to every weight is 0. A highest score of -inf gives -inf - -inf, a sum of 0 "
-        "gives 0 / 0, and both are NaN; equal low numbers in place of -inf share the weight evenly.",
+        because="Where nothing may be attended to every weight is 0. A highest score of -inf gives -inf - -inf, a sum "
+        "of 0 gives 0 / 0, and both are NaN; equal low numbers in place of -inf share the weight evenly.",
     )  # fmt: skip
 
 
@@ -215,7 +216,8 @@ def test_an_empty_row_lies_along_dim(solution):
     mask[3] = False
     right = torch.where(mask, torch.softmax(scores, 0), 0.0)
     assert_close(
-        weights_of(solution, scores, mask, dim=0), right, "masked_softmax along dim=0 with a mask (S,) that hides column 3",
+        weights_of(solution, scores, mask, dim=0), right, "masked_softmax along dim=0 with a mask (S,) that hides "
+            "column 3",
         because="Along dim=0 each column is a row of its own, and column 3 is an empty one, all 0.",
     )  # fmt: skip
 
@@ -226,7 +228,8 @@ def test_an_empty_row_lies_along_dim(solution):
 def test_the_gradient_is_that_of_softmax(solution):
     mask = mask_of(T, S)
     assert_gradients_of(
-        lambda scores: weights_of(solution, scores, mask), lambda scores: hidden(scores, mask), {"the scores": scores_of()},
+        lambda scores: weights_of(solution, scores, mask), lambda scores: hidden(scores, mask),
+        {"the scores": scores_of()},
         because="It is the slope of the softmax, and 0 at hidden positions: raising one score raises its weight and "
         "lowers the others in its row.",
     )  # fmt: skip
@@ -248,9 +251,11 @@ def test_the_gradient_of_an_empty_row_is_zero(solution):
     some = mask.any(-1, keepdim=True)
     assert_gradients_of(
         lambda scores: weights_of(solution, scores, mask),
-        lambda scores: torch.where(some, hidden(scores, mask | ~some), 0.0), {"the scores, with row 2 empty,": scores_of()},
-        because="backward() passes through all that was computed: a NaN or 0/0 that was replaced afterwards still gives "
-        "0 * NaN, which is NaN. masked_fill and where stop the gradient; numbers that are harmless from the start need none. "
+        lambda scores: torch.where(some, hidden(scores, mask | ~some), 0.0),
+        {"the scores, with row 2 empty,": scores_of()},
+        because="backward() passes through all that was computed: a NaN or 0/0 that was replaced afterwards still "
+        "gives 0 * NaN, which is NaN. masked_fill and where stop the gradient; numbers that are harmless from the "
+        "start need none. "
         + UNCUT,
     )  # fmt: skip
 

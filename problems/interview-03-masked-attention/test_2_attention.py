@@ -111,8 +111,8 @@ def test_every_output_is_a_number(solution, where):
     real = {"nowhere": [], "on the right": [padding(*RIGHT)], "on the left": [padding(*LEFT)]}[where]
     assert_finite(
         lambda x: layer(x, *weights, *real), text(),
-        because="The softmax of a row that is hidden everywhere is 0 / 0, which is NaN, and so are inf - inf and 0 * inf; "
-        "masked_softmax gives zeros there.",
+        because="The softmax of a row that is hidden everywhere is 0 / 0, which is NaN, and so are inf - inf and 0 * "
+        "inf; masked_softmax gives zeros there.",
     )  # fmt: skip
 
 
@@ -128,7 +128,8 @@ def test_an_input_that_is_not_contiguous_gives_the_same(solution):
     layer, weights, x = Layer(solution), weights_of(), text()
     expected = layer(x, *weights)
     assert_close(
-        layer(x.transpose(0, 1).contiguous().transpose(0, 1), *weights), expected, "the output for a non-contiguous input",
+        layer(x.transpose(0, 1).contiguous().transpose(0, 1), *weights), expected, "the output for a non-contiguous "
+            "input",
         because="The same numbers lie in memory in another order, which view minds and reshape does not.",
     )  # fmt: skip
 
@@ -164,7 +165,8 @@ def test_a_single_token_gets_its_own_value(solution, causal):
     x, (w, bias, out_w, out_b) = text(1), weights_of()
     right = F.linear(F.linear(x, w[2 * C :], bias[2 * C :]), out_w, out_b)
     assert_close(
-        Layer(solution, causal=causal)(x, w, bias, out_w, out_b), right, f"the output for a single token, causal={causal},",
+        Layer(solution, causal=causal)(x, w, bias, out_w, out_b), right, "the output for a single token, "
+            f"causal={causal},",
         because="One token attends to itself with weight 1, so its output is the output projection of its value; the "
         "last C rows of in_proj_weight and in_proj_bias make the value.",
     )  # fmt: skip
@@ -194,8 +196,8 @@ def test_each_head_stays_in_its_channels(solution):
         assert_close(
             layer(x, w, more, same, out_b) - before, right.expand(B, T, C),
             f"the change of the output when head {head}'s values grow by 1",
-            because=f"Head {head} owns channels {head * D} to {(head + 1) * D - 1} of each token's value, and its result goes "
-            "back there: weights that sum to 1 add exactly 1 in these channels, and nothing elsewhere.",
+            because=f"Head {head} owns channels {head * D} to {(head + 1) * D - 1} of each token's value, and its "
+            "result goes back there: weights that sum to 1 add exactly 1 in these channels, and nothing elsewhere.",
         )  # fmt: skip
 
 
@@ -211,8 +213,8 @@ def test_a_head_compares_its_own_queries_and_keys(solution, head):
     out = Layer(solution, causal=False)(x, w, bias, same, 0 * out_b)
     assert_close(
         out[..., others], average[..., others], f"the other heads' output when head {head} alone has queries",
-        because=f"Head {head} works with channels {head * D} to {(head + 1) * D - 1} of query, key and value; its scores are no "
-        "business of the others.",
+        because=f"Head {head} works with channels {head * D} to {(head + 1) * D - 1} of query, key and value; its "
+        "scores are no business of the others.",
     )  # fmt: skip
 
 
@@ -231,7 +233,8 @@ def test_the_scores_are_divided_by_the_root_of_the_head_size(solution, c, h):
     assert_close(
         measured, torch.full((c,), d * step / d**0.5, device=x.device),
         f"the difference of two scores, read back from the weights, with C = {c} and {h} heads,",
-        because=f"A score is query · key / sqrt(D), where D = C // num_heads = {d} is the channels of a head.", rtol=1e-3,
+        because=f"A score is query · key / sqrt(D), where D = C // num_heads = {d} is the channels of a head.",
+        rtol=1e-3,
         atol=1e-4,
     )  # fmt: skip
 
@@ -251,7 +254,8 @@ def test_large_inputs_do_not_overflow(solution):
     right = torchs(x, weights, H)
     assert_close(
         Layer(solution)(x, *weights), right, "the output for an input 100 times as large", atol=2e-3, rtol=1e-3,
-        because="exp(89) is more than float32 can hold, and scores are in the thousands here; masked_softmax bears them.",
+        because="exp(89) is more than float32 can hold, and scores are in the thousands here; masked_softmax bears "
+        "them.",
     )  # fmt: skip
 
 
@@ -298,9 +302,10 @@ def test_padding_is_not_attended_to(solution, causal):
     x, weights, real = text(), weights_of(), padding(*RIGHT)
     right = torchs(x, weights, H, real, causal)
     assert_close(
-        Layer(solution, causal=causal)(x, *weights, real), right, f"the output with padding on the right and causal={causal}",
-        because="A key is visible if it is real, True in its own text's row of key_padding_mask, and if causal allows it, in "
-        "every head. The mask is about keys: a padded query attends to what it may see, like any other.",
+        Layer(solution, causal=causal)(x, *weights, real), right, "the output with padding on the right and "
+            f"causal={causal}",
+        because="A key is visible if it is real, True in its own text's row of key_padding_mask, and if causal allows "
+        "it, in every head. The mask is about keys: a padded query attends to what it may see, like any other.",
     )  # fmt: skip
 
 
@@ -312,7 +317,8 @@ def test_a_padded_token_does_not_reach_the_others(solution):
     changed[:, 1] = draw("other", B, C)
     before = layer(x, *weights, real)
     assert_close(
-        layer(changed, *weights, real)[seen], before[seen], "the outputs of real tokens, after changing padded token 1,",
+        layer(changed, *weights, real)[seen], before[seen], "the outputs of real tokens, after changing padded token "
+            "1,",
         because="True in key_padding_mask marks the real tokens; a padded key has the weight 0 for every query.",
     )  # fmt: skip
 
@@ -340,7 +346,8 @@ def test_a_text_of_padding_only_gives_the_output_bias(solution):
     x, weights, real = text(), weights_of(), padding((0, slice(None)))
     right = torchs(x, weights, H, real, causal=False)
     assert_close(
-        Layer(solution, causal=False)(x, *weights, real), right, "the output for text 0 of padding only and causal=False",
+        Layer(solution, causal=False)(x, *weights, real), right, "the output for text 0 of padding only and "
+            "causal=False",
         because="No key of text 0 is real, so all its weights are 0, with causal=False as well.",
     )  # fmt: skip
 
@@ -366,6 +373,7 @@ def test_gradients_are_those_of_torch(solution):
     assert_gradients_of(
         lambda x, *weights: layer(x, *weights, real), lambda x, *weights: torchs(x, weights, H, real),
         dict(zip(("x", *NAMES), (text(), *weights_of()), strict=True)),
-        because="It is that of torch's own attention, with nothing from empty queries: backward() passes through all that "
-        "was computed, and detach(), .data and torch.no_grad() cut it. A NaN that was replaced still makes 0 * NaN.",
+        because="It is that of torch's own attention, with nothing from empty queries: backward() passes through all "
+        "that was computed, and detach(), .data and torch.no_grad() cut it. A NaN that was replaced still makes 0 * "
+        "NaN.",
     )  # fmt: skip

@@ -98,7 +98,8 @@ def test_step_leaves_the_gradients_as_they_are(solution, name):
     optimizer.step()
     for i, (p, old) in enumerate(zip(params, before, strict=True)):
         assert_true(
-            p.grad is not None, f"step() of {name} takes the gradients away", because="Clearing is zero_grad's business."
+            p.grad is not None, f"step() of {name} takes the gradients away", because="Clearing is zero_grad's "
+            "business."
         )
         assert_close(
             p.grad, old, f"the gradient of parameter {i} after a step of {name}",

@@ -33,7 +33,10 @@ def test_lr_is_an_attribute_that_may_be_assigned(solution, name):
             give(params, t)
             optimizer.step()
 
-    because = "A schedule assigns the attribute lr, so step() looks at it each time, for the update and for AdamW's decay."
+    because = (
+        "A schedule assigns the attribute lr, so step() looks at it each time, for the update and for "
+        "AdamW's decay."
+    )
     lr = getattr(getattr(solution, name)(parameters(), lr=0.05), "lr", "no such attribute")
     assert_equal(lr, 0.05, f"the attribute lr of {name}(params, lr=0.05)", because=because)
     what = "after steps with lr = 0.05, 0.2, 0.0 and 0.01"
@@ -168,7 +171,8 @@ def test_the_state_does_not_hang_on_the_gradient_tensor(solution, name):
 
     assert_as_torch(
         solution, name, play, "when the same gradient tensor is written to between its steps",
-        "m and v are tensors of their own, torch.zeros_like(p) at first: the next backward() writes into p.grad.", lr=0.1,
+        "m and v are tensors of their own, torch.zeros_like(p) at first: the next backward() writes into p.grad.",
+        lr=0.1,
     )
 
 
@@ -191,7 +195,10 @@ def test_a_model_trains_with_it(solution, name):
 # --- refusals ------------------------------------------------------------------------------------
 
 NEGATIVE = "What is below 0 is refused, and the message names the value."
-BETAS = "Both betas are in [0, 1), for with 1 nothing is ever taken in and 1 - beta^t is 0; the message names the value."
+BETAS = (
+    "Both betas are in [0, 1), for with 1 nothing is ever taken in and 1 - beta^t is 0; the message "
+    "names the value."
+)
 BAD = [("lr", -0.5, -0.5, NEGATIVE), ("eps", -0.25, -0.25, NEGATIVE), ("weight_decay", -0.75, -0.75, NEGATIVE)]
 BAD += [("betas", (1.5, 0.9), 1.5, BETAS), ("betas", (-0.25, 0.9), -0.25, BETAS), ("betas", (0.9, -0.25), -0.25, BETAS)]
 BAD += [("betas", (0.9, 1.0), (1.0, 1), BETAS), ("betas", (1.0, 0.9), (1.0, 1), BETAS)]
@@ -207,7 +214,10 @@ def test_bad_settings_are_refused(solution, name, argument, value, naming, becau
 @BOTH
 @pytest.mark.parametrize("kind", ["list", "generator"])
 def test_no_parameters_are_refused(solution, name, kind):
-    because = "Nothing to optimize is nearly always a bug of the caller. A generator is true, empty or not; a list of it is not."
+    because = (
+        "Nothing to optimize is nearly always a bug of the caller. A generator is true, empty or not; a list "
+        "of it is not."
+    )
     with assert_raises(ValueError, f"{name} with an empty {kind}", because=because):
         getattr(solution, name)([] if kind == "list" else (p for p in ()))
 

@@ -18,11 +18,13 @@ def assert_rates(solution, steps, settings, expected, because):
             observe("learning_rate returns", type(rate).__name__)
             fail(
                 f"learning_rate({step}, ...) does not return a float:", expected="a float", got=type(rate).__name__,
-                because="It is a Python number in every case: each branch ends in a return, and math.cos gives a float.",
+                because="It is a Python number in every case: each branch ends in a return, and math.cos gives a "
+                "float.",
             )
     what = f"learning_rate at steps {steps}, with max_lr, min_lr, warmup_steps, total_steps = {settings},"
     exact = torch.float64
-    assert_close(torch.tensor(rates, dtype=exact), torch.tensor(expected, dtype=exact), what, because=because, atol=1e-6)
+    assert_close(torch.tensor(rates, dtype=exact), torch.tensor(expected, dtype=exact), what, because=because,
+    atol=1e-6)
 
 
 def test_the_warmup_is_a_straight_line_from_zero(solution):
@@ -63,15 +65,16 @@ def test_from_the_last_step_on_it_is_min_lr(solution):
 def test_there_may_be_no_warmup(solution):
     assert_rates(
         solution, [0, 5, 10], (0.4, 0.2, 0, 10), [0.4, 0.3, 0.2],
-        "With warmup_steps = 0 the cosine starts at step 0, with max_lr: no step is below 0, and nothing is divided by it.",
+        "With warmup_steps = 0 the cosine starts at step 0, with max_lr: no step is below 0, and nothing is divided "
+        "by it.",
     )
 
 
 def test_there_may_be_nothing_but_warmup(solution):
     assert_rates(
         solution, [0, 2, 4, 5], (0.4, 0.2, 4, 4), [0.0, 0.2, 0.2, 0.2],
-        "With warmup_steps = total_steps no cosine is left: it is min_lr from total_steps on, before anything is divided "
-        "by total_steps - warmup_steps.",
+        "With warmup_steps = total_steps no cosine is left: it is min_lr from total_steps on, before anything is "
+        "divided by total_steps - warmup_steps.",
     )
 
 

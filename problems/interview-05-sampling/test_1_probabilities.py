@@ -88,7 +88,8 @@ def test_each_row_sums_to_one(solution, options):
     assert_close(
         probs.sum(dim=-1).float(), torch.ones_like(probs[:, 0]).float(),
         f"the sum of each row of probabilities, with {options or 'no options'},",
-        because="The next token is one of the V: whatever was removed, those that are left share all of the probability.",
+        because="The next token is one of the V: whatever was removed, those that are left share all of the "
+        "probability.",
     )
 
 
@@ -107,12 +108,13 @@ def test_logits_may_be_of_another_float_type(solution, dtype, atol):
             observe("overflow", str(error))
             fail(
                 f"logits of {dtype} with {options or 'no options'} cannot be handled: {str(error).splitlines()[0]}",
-                because="float16 ends at 65504, so a large number of your own, such as -1e9 in place of -torch.inf, does "
-                "not fit.",
+                because="float16 ends at 65504, so a large number of your own, such as -1e9 in place of -torch.inf, "
+                "does not fit.",
             )
         assert_close(
             probs.float(), right.float(),
-            f"the probabilities for logits of {dtype} with {options or 'no options'}, compared with your own for float32,",
+            f"the probabilities for logits of {dtype} with {options or 'no options'}, compared with your own for "
+            "float32,",
             because="In another float type only rounding may differ.", atol=atol, rtol=atol,
         )
 
@@ -168,8 +170,8 @@ def test_temperature_zero_is_greedy(solution, options):
     assert_close(
         probabilities(solution, logits, temperature=0, **options).float(), F.one_hot(logits.argmax(-1), V).float(),
         f"the probabilities for temperature=0 and {options or 'no other options'}", atol=0, rtol=0,
-        because="Temperature 0 is a case of its own, as nothing can be divided by it: the largest logit of each row gets "
-        "probability 1, and it survives top_k and top_p.",
+        because="Temperature 0 is a case of its own, as nothing can be divided by it: the largest logit of each row "
+        "gets probability 1, and it survives top_k and top_p.",
     )
 
 
@@ -262,7 +264,8 @@ def test_each_row_has_its_own_nucleus(solution):
     right = rows([3 / 19, 10 / 19, 0.0, 6 / 19], [0.0, 0.0, 1.0, 0.0], [33 / 83, 0.0, 27 / 83, 23 / 83])
     assert_close(
         probabilities(solution, together, top_p=0.8001), right, "the probabilities of three rows for top_p=0.8001",
-        because="Each row is sorted, added up and cut along the vocabulary, and what is left goes back to its own places.",
+        because="Each row is sorted, added up and cut along the vocabulary, and what is left goes back to its own "
+        "places.",
     )
 
 

@@ -309,7 +309,8 @@ def test_generate_hands_its_options_on(solution, options):
 def test_generate_draws_from_the_probabilities(solution, options):
     # At temperature 1 the likeliest token has e^2 / (e^2 + 12) = 0.38 of the probability.
     ids = prompt(1).repeat(1500, 1)
-    out = assert_tensor(solution.generate(Sum(sharp=2.0).eval(), ids, 1, 20, generator=seeded(7), **options), "the result")
+    out = assert_tensor(solution.generate(Sum(sharp=2.0).eval(), ids, 1, 20, generator=seeded(7), **options), "the "
+        "result")
     likeliest = F.one_hot(continued(ids[:1], 1, 20)[0, 0], V)
     probs = (2.0 * likeliest / options.get("temperature", 1.0)).softmax(-1)
     assert_shares(
