@@ -31,7 +31,10 @@ def answers(problem: Problem) -> dict[str, list[str]]:
     text = problem.reference_text
     return {
         "reference": [text],
-        "right": [f.read_text(encoding="utf-8") for f in sorted((RIGHT / problem.name).glob("*.py"))] or [text],
+        "right": [
+            f.read_text(encoding="utf-8") for f in sorted((RIGHT / problem.name).glob("*.py"))
+        ]
+        or [text],
         "mistake": [m.apply(text) for m in known(problem)] or [text],
         "skeleton": [problem.skeleton],
     }
@@ -68,7 +71,14 @@ class Used:
                 fields = place.joinpath("stat").read_text().rpartition(")")[2].split()
                 self.ticks[f"{place.name} {fields[19]}"] = sum(map(int, fields[11:15]))
                 rollup = place.joinpath("smaps_rollup").read_text()
-                total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) << 10
+                total += (
+                    sum(
+                        int(line.split()[1])
+                        for line in rollup.splitlines()
+                        if line.startswith("Pss:")
+                    )
+                    << 10
+                )
             except (OSError, IndexError):
                 continue  # it has ended
         self.peak = max(self.peak, total)
@@ -92,13 +102,19 @@ def main() -> None:
                    "--problems", args.problems, "--workers", str(args.workers)]  # fmt: skip
         command += ["--unsafe-no-sandbox"] * args.unsafe_no_sandbox
         began = time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
         used, before = Used(), 0.0
         journal, first = out / ".work" / "journal.jsonl", 0.0
         rehearsals = 2 * len(chosen(args.problems))
         while process.poll() is None:
             used.look()
-            if not first and journal.is_file() and len(journal.read_text().splitlines()) > rehearsals:
+            if (
+                not first
+                and journal.is_file()
+                and len(journal.read_text().splitlines()) > rehearsals
+            ):
                 first, before = time.monotonic() - began, used.seconds
             time.sleep(0.2)
         seconds = time.monotonic() - began
@@ -106,8 +122,12 @@ def main() -> None:
     print(f"{args.students} students, {args.problems}, {args.workers} at a time: {seconds:.0f} s")
     print(f"{rate:.1f} students a minute, {60 * rate / args.workers:.0f} an hour and worker")
     each = (used.seconds - before) / args.students
-    print(f"{each:.2f} s of computing a student: {3600 / each:.0f} an hour for a core that does nothing else")
-    print(f"first student after {first:.1f} s, {before:.1f} s of computing; at most {used.peak / 2**30:.2f} GiB in all")
+    print(
+        f"{each:.2f} s of computing a student: {3600 / each:.0f} an hour for a core that does nothing else"
+    )
+    print(
+        f"first student after {first:.1f} s, {before:.1f} s of computing; at most {used.peak / 2**30:.2f} GiB in all"
+    )
     if process.returncode:
         sys.exit(process.stderr.read() if process.stderr else 1)
 

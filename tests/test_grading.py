@@ -55,9 +55,9 @@ def test_a_files_name_says_what_it_answers(tmp_path: Path):
         "solutions/13-tokenizer/solution.py",
     ]
     found = hand_in(tmp_path / "ada", {name: name for name in names + others}).files
-    assert dict(zip((find(name).key for name in found), found.values(), strict=True)) == dict(zip(
-            [f"{n:02}" for n in range(1, 9)] + ["interview-01", "interview-02"], names, strict=True
-        ))
+    assert dict(zip((find(name).key for name in found), found.values(), strict=True)) == dict(
+        zip([f"{n:02}" for n in range(1, 9)] + ["interview-01", "interview-02"], names, strict=True)
+    )
 
 
 @needs_linux

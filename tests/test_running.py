@@ -230,4 +230,3 @@ def test_the_switch_for_machines_without_fork():
     assert CAN_FORK == (
         os.name == "posix" and os.uname().sysname == "Linux" and "GPT2_NO_FORK" not in os.environ
     )
-

@@ -23,22 +23,52 @@ NO_SANDBOX = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("submissions", type=Path, help="a folder with one folder or archive a student")
-    parser.add_argument("--one", action="store_true", help="it is itself one student's folder or archive")
-    parser.add_argument("--problems", default="01-12", metavar="LIST", help="01-12 or 05,10 (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the reports go")
-    parser.add_argument("--requirements", type=Path, metavar="FILE", help="points, as TOML (GRADING.md)")
+    parser.add_argument(
+        "submissions", type=Path, help="a folder with one folder or archive a student"
+    )
+    parser.add_argument(
+        "--one", action="store_true", help="it is itself one student's folder or archive"
+    )
+    parser.add_argument(
+        "--problems", default="01-12", metavar="LIST", help="01-12 or 05,10 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where the reports go"
+    )
+    parser.add_argument(
+        "--requirements", type=Path, metavar="FILE", help="points, as TOML (GRADING.md)"
+    )
     parser.add_argument("--format", action="append", default=[], choices=["gradescope", "github", "junit"],
                         help="write this as well; may be given more than once")  # fmt: skip
     parser.add_argument("--only", action="append", default=[], metavar="STUDENT[:NN]",
                         help="grade this one again, in this problem, and nobody else")  # fmt: skip
-    parser.add_argument("--due", type=_time, metavar="TIME", help='what was changed later is late: "2026-03-01 18:00"')
+    parser.add_argument(
+        "--due",
+        type=_time,
+        metavar="TIME",
+        help='what was changed later is late: "2026-03-01 18:00"',
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
                         help="students at a time (default: a core each)")  # fmt: skip
-    parser.add_argument("--cluster", metavar="ADDRESS", help="grade on the Dask cluster with this scheduler")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of computing for a problem (default: %(default)g)")
-    parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="for a problem (default: %(default)d)")
-    parser.add_argument("--unsafe-no-sandbox", action="store_true", help="run submissions without bubblewrap")
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="grade on the Dask cluster with this scheduler"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=20.0,
+        help="of computing for a problem (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        default=2048,
+        metavar="MIB",
+        help="for a problem (default: %(default)d)",
+    )
+    parser.add_argument(
+        "--unsafe-no-sandbox", action="store_true", help="run submissions without bubblewrap"
+    )
 
 
 def _time(text: str) -> datetime.datetime:
@@ -72,7 +102,9 @@ def chosen(text: str) -> list[Problem]:
 def run(args: argparse.Namespace) -> int:
     """Grade a class."""
     if sys.platform != "linux":
-        raise CourseError("grading needs Linux: it rests on what its kernel can forbid a process (GRADING.md)")
+        raise CourseError(
+            "grading needs Linux: it rests on what its kernel can forbid a process (GRADING.md)"
+        )
     from common.grading.journal import Journal, alone_in
     from common.grading.marks import read_scheme
     from common.grading.rooms import Limits, why_no_sandbox
@@ -84,7 +116,9 @@ def run(args: argparse.Namespace) -> int:
     submissions = find_submissions(args.submissions, one=args.one)
     why = "it was asked for" if args.unsafe_no_sandbox else why_no_sandbox()
     if why and not args.unsafe_no_sandbox:
-        raise CourseError(f"{why}; to run submissions without a sandbox all the same, say --unsafe-no-sandbox")
+        raise CourseError(
+            f"{why}; to run submissions without a sandbox all the same, say --unsafe-no-sandbox"
+        )
     limits = Limits(args.seconds, args.memory << 20)
     with alone_in(args.out / ".work"):
         journal = Journal(args.out / ".work", f"{limits} {'no sandbox' if why else 'sandbox'}")
@@ -93,7 +127,9 @@ def run(args: argparse.Namespace) -> int:
         return _grade(args, asked, scheme, submissions, limits, journal, why)
 
 
-def _grade(args: Any, asked: Any, scheme: Any, submissions: Any, limits: Any, journal: Any, why: str) -> int:
+def _grade(
+    args: Any, asked: Any, scheme: Any, submissions: Any, limits: Any, journal: Any, why: str
+) -> int:
     from common.grading.classes import grade_class, rehearse
     from common.grading.similar import pairs
     from common.grading.summary import Report
@@ -110,7 +146,10 @@ def _grade(args: Any, asked: Any, scheme: Any, submissions: Any, limits: Any, jo
     known = {p.name: (p.reference_text, p.skeleton) for p in asked}
     similar = pairs({f"{g.submission.name}": g.submission.files for g in graded}, known)
     keys = ", ".join(p.key for p in asked)
-    said = [f"Problems {keys}; {limits.seconds:g} s of computing and {limits.memory >> 20} MiB each.", *head]
+    said = [
+        f"Problems {keys}; {limits.seconds:g} s of computing and {limits.memory >> 20} MiB each.",
+        *head,
+    ]
     report = Report(asked, scheme, grader, said, args.due).of(graded, similar)
     write(report, args.out, args.format)
     for line in summary_lines(report, args.out):
@@ -118,7 +157,9 @@ def _grade(args: Any, asked: Any, scheme: Any, submissions: Any, limits: Any, jo
     return 0
 
 
-def _grader(args: Any, asked: Any, limits: Any, secret: str, *, sandbox: bool) -> tuple[Any, list[str]]:
+def _grader(
+    args: Any, asked: Any, limits: Any, secret: str, *, sandbox: bool
+) -> tuple[Any, list[str]]:
     """What grades, and what held, for the head of every report."""
     if args.cluster:
         from common.grading.cluster import Cluster
@@ -147,7 +188,9 @@ def _anew(only: list[str], submissions: Any) -> Any:
         if name not in {s.name for s in submissions}:
             raise UsageError(f"no student is called {name!r}")
         wanted.add((name, find(key).name if key else ""))
-    return lambda submission, problem: bool({(submission.name, problem.name), (submission.name, "")} & wanted)
+    return lambda submission, problem: bool(
+        {(submission.name, problem.name), (submission.name, "")} & wanted
+    )
 
 
 def summary_lines(report: dict[str, Any], out: Path) -> list[str]:
@@ -159,7 +202,9 @@ def summary_lines(report: dict[str, Any], out: Path) -> list[str]:
     for student in students:
         lines += [f"  look at {student['name']}: {clean(flag, 200)}" for flag in student["flags"]]
     for pair in report["similar"]:
-        lines.append(f"  look at these two: {pair['one']} and {pair['other']} ({pair['share']:.0%} alike)")
+        lines.append(
+            f"  look at these two: {pair['one']} and {pair['other']} ({pair['share']:.0%} alike)"
+        )
     return lines
 
 
@@ -173,7 +218,9 @@ def write(report: dict[str, Any], out: Path, formats: list[str]) -> None:
     write_atomically(out / "report.html", report_html(report))
     one = len(report["students"]) == 1
     for student in report["students"]:
-        write_atomically(out / "feedback" / f"{student['file']}.md", form.feedback_md(report, student))
+        write_atomically(
+            out / "feedback" / f"{student['file']}.md", form.feedback_md(report, student)
+        )
         if "gradescope" in formats:
             place = out / "results.json" if one else out / "gradescope" / f"{student['file']}.json"
             write_atomically(place, form.gradescope(report, student))

@@ -52,14 +52,18 @@ def rehearse(grader: Grader, problems: Sequence[Problem], scheme: Scheme, journa
             checks, free = grader.checks[problem.name], grader.free[problem.name]
             earned = sum(e.points for e in scheme.earned(problem, checks, result["passed"], free))
             if right and earned < scheme.points(problem):
-                blame = next((f"{name}: {' '.join(facts)}" for name, _, facts in result["failed"]), "")
+                blame = next(
+                    (f"{name}: {' '.join(facts)}" for name, _, facts in result["failed"]), ""
+                )
                 return f"the reference of {problem.name} does not earn all of its points ({blame or result['lines']})"
             if not right and earned:
                 return f"the untouched skeleton of {problem.name} earns {float(earned):g} points"
             journal.add({key: {}})
         return ""
 
-    cases = [(p, p.reference_text, True) for p in problems] + [(p, p.skeleton, False) for p in problems]
+    cases = [(p, p.reference_text, True) for p in problems] + [
+        (p, p.skeleton, False) for p in problems
+    ]
     with ThreadPoolExecutor(grader.workers) as pool:
         if wrong := [says for says in pool.map(attempt, cases) if says]:
             raise CourseError(wrong[0])
@@ -108,11 +112,17 @@ def _student(
     read(submission, problems)
     handed_in = [p for p in problems if p.name in submission.files]
     keys = {p.name: journal.key(p, submission.files[p.name]) for p in handed_in}
-    wanted = [p for p in handed_in if (anew(submission, p) if anew else keys[p.name] not in journal.known)]
+    wanted = [
+        p for p in handed_in if (anew(submission, p) if anew else keys[p.name] not in journal.known)
+    ]
     new = grader.grade({p.name: submission.files[p.name] for p in wanted}) if wanted else {}
     kept = {keys[name]: result for name, result in new.items() if not result.get("failure_of_ours")}
     if kept:
         with lock:
             journal.add(kept)
-    results = {p.name: journal.known[keys[p.name]] for p in handed_in if keys[p.name] in journal.known} | new
-    return Graded(submission, results, asked=anew is None or any(anew(submission, p) for p in problems))
+    results = {
+        p.name: journal.known[keys[p.name]] for p in handed_in if keys[p.name] in journal.known
+    } | new
+    return Graded(
+        submission, results, asked=anew is None or any(anew(submission, p) for p in problems)
+    )

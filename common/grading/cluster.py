@@ -42,12 +42,20 @@ class Cluster:
     """
 
     def __init__(
-        self, address: str, problems: Sequence[Problem], secret: str, limits: Limits, *, sandbox: bool
+        self,
+        address: str,
+        problems: Sequence[Problem],
+        secret: str,
+        limits: Limits,
+        *,
+        sandbox: bool,
     ) -> None:
         try:
             from distributed import Client
         except ImportError:
-            raise CourseError("--cluster needs the package distributed: run `uv sync --group cluster`") from None
+            raise CourseError(
+                "--cluster needs the package distributed: run `uv sync --group cluster`"
+            ) from None
         self.order = Order(tuple(p.name for p in problems), secret, limits, sandbox, harness())
         try:
             self.client = Client(address, timeout=10, set_as_default=False)
@@ -55,7 +63,9 @@ class Cluster:
             raise CourseError(f"no scheduler answers at {address} ({error})") from None
         threads = self.client.nthreads()
         if not threads:
-            raise CourseError(f"the scheduler at {address} has no workers: start one with `dask worker {address}`")
+            raise CourseError(
+                f"the scheduler at {address} has no workers: start one with `dask worker {address}`"
+            )
         self.workers = sum(threads.values())
         self.checks, self.free = self._run(describe)
 
@@ -70,7 +80,9 @@ class Cluster:
         try:
             return future.result()
         except KilledWorker as error:
-            raise CourseError(f"workers of the cluster were lost again and again with this student ({error})") from None
+            raise CourseError(
+                f"workers of the cluster were lost again and again with this student ({error})"
+            ) from None
 
     def close(self) -> None:
         self.client.close()
@@ -96,11 +108,15 @@ def _engine(order: Order) -> Engine:
     from distributed import get_worker
 
     if order.harness != harness():
-        raise CourseError(f"the worker {get_worker().address} has another version of the course, of Python or of torch")
+        raise CourseError(
+            f"the worker {get_worker().address} has another version of the course, of Python or of torch"
+        )
     with _lock:
         if order not in _engines:
             for known in [*_engines]:
                 _engines.pop(known).close()
             chosen, workers = [find(name) for name in order.problems], get_worker().state.nthreads
-            _engines[order] = Engine(chosen, order.secret, order.limits, workers=workers, sandbox=order.sandbox)
+            _engines[order] = Engine(
+                chosen, order.secret, order.limits, workers=workers, sandbox=order.sandbox
+            )
     return _engines[order]

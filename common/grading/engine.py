@@ -40,7 +40,13 @@ class Engine:
     """
 
     def __init__(
-        self, problems: Sequence[Problem], secret: str, limits: Limits, *, workers: int, sandbox: bool
+        self,
+        problems: Sequence[Problem],
+        secret: str,
+        limits: Limits,
+        *,
+        workers: int,
+        sandbox: bool,
     ) -> None:
         self.secret, self.limits, self.workers = secret, limits, workers
         self.agents = Agents(sandbox=sandbox)
@@ -51,7 +57,9 @@ class Engine:
         self.judges: queue.SimpleQueue[_Judge] = queue.SimpleQueue()
         try:
             said = self.mother.ask(do="prepare", problems=[p.name for p in problems], secret=secret)
-            self.checks: dict[str, list[str]] = {n: p["checks"] for n, p in said["problems"].items()}
+            self.checks: dict[str, list[str]] = {
+                n: p["checks"] for n, p in said["problems"].items()
+            }
             self.free: dict[str, list[str]] = {n: p["free"] for n, p in said["problems"].items()}
             self.agents.wait()
             for _ in range(workers):
@@ -134,7 +142,13 @@ class Engine:
 def nothing(why: str) -> Result:
     """The result of what was not judged, through no fault of the student's; it is tried again in the next run."""
     empty: Result = {name: [] for name in ("passed", "failed", "cause", "ends")}
-    return empty | {"lines": [why], "flags": [why], "failure": "", "seconds": 0.0, "failure_of_ours": True}
+    return empty | {
+        "lines": [why],
+        "flags": [why],
+        "failure": "",
+        "seconds": 0.0,
+        "failure_of_ours": True,
+    }
 
 
 class _Rooms:
@@ -179,7 +193,12 @@ class _Judge:
         with _sockets() as (ours, theirs):
             numbers = [s.fileno() for s in theirs]
             environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-            environment |= {"TMPDIR": folder, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+            environment |= {
+                "TMPDIR": folder,
+                "PYTHONPATH": str(ROOT),
+                "OMP_NUM_THREADS": "1",
+                "MKL_NUM_THREADS": "1",
+            }
             started = subprocess.Popen(
                 [sys.executable, "-m", "common.grading.judging", *map(str, numbers)], pass_fds=numbers, cwd=ROOT,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,

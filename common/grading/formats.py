@@ -22,7 +22,9 @@ def grades_csv(report: Report) -> str:
     """A row a student: points by problem, the sum, and what to look at."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["student", *(p["key"] for p in report["problems"]), "points", "of", "late", "look at"])
+    writer.writerow(
+        ["student", *(p["key"] for p in report["problems"]), "points", "of", "late", "look at"]
+    )
     for student in report["students"]:
         points = [f"{student['problems'][p['key']]['points']:.2f}" for p in report["problems"]]
         sums = [f"{student['points']:.2f}", f"{report['of']:.2f}"]

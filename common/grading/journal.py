@@ -33,7 +33,9 @@ class Journal:
         self.options = options
         self.known: dict[str, dict[str, Any]] = {}
         for line in content(self.file).decode("utf-8", "replace").splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # the last one of a run that was killed
+            with contextlib.suppress(
+                ValueError, KeyError, TypeError
+            ):  # the last one of a run that was killed
                 entry = json.loads(line)
                 self.known[entry["key"]] = entry["result"]
 

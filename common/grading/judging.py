@@ -95,7 +95,11 @@ class Case:
             except Over as over:
                 if over.why == "rules":
                     self.flags.append(f"broke the rules of the exchange ({over.says})")
-                if not self.stopped and not self.failure and len(self.outcomes) < len(self.prepared.checks):
+                if (
+                    not self.stopped
+                    and not self.failure
+                    and len(self.outcomes) < len(self.prepared.checks)
+                ):
                     self.stopped = self.prepared.checks[len(self.outcomes)].name
 
     def _load(self, judge: Judge) -> StandIn | None:
@@ -118,7 +122,9 @@ class Case:
 
     def ended(self, how: str) -> None:
         """Note how the process ended in the check that it ended in."""
-        facts = (f"the process in which your code ran ended: {how}",) if how else ("it did not run",)
+        facts = (
+            (f"the process in which your code ran ended: {how}",) if how else ("it did not run",)
+        )
         self.outcomes.append(Outcome(self.stopped, Status.ERROR, facts, error=how))
 
     def result(self) -> dict[str, Any]:
@@ -132,7 +138,11 @@ class Case:
             verdict = replace(verdict, diagnosis=found)
         return {
             "passed": [o.name for o in self.outcomes if o.status == Status.PASSED],
-            "failed": [[o.name, str(o.status), [*o.facts]] for o in self.outcomes if o.status != Status.PASSED],
+            "failed": [
+                [o.name, str(o.status), [*o.facts]]
+                for o in self.outcomes
+                if o.status != Status.PASSED
+            ],
             "cause": [*verdict.diagnosis.names] if verdict.diagnosis else [],
             "lines": _without_advice(report(verdict)[1:]),
             "failure": self.failure,
@@ -142,7 +152,10 @@ class Case:
 
 def _without_advice(lines: list[str]) -> list[str]:
     """A report without what a learner should do next at their own machine."""
-    last = next((i for i, line in enumerate(lines) if line.startswith(("Next: ", "Start with "))), len(lines))
+    last = next(
+        (i for i, line in enumerate(lines) if line.startswith(("Next: ", "Start with "))),
+        len(lines),
+    )
     return lines[:last]
 
 
@@ -234,7 +247,9 @@ class Server:
 def main() -> None:
     """Serve until the socket is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this process
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever talks to the forked ones knows when they end
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN
+    )  # whoever talks to the forked ones knows when they end
     torch.set_num_threads(1)
     layer = torch.nn.Linear(8, 8)
     layer(torch.randn(8, 8)).softmax(-1).sum().backward()

@@ -26,19 +26,31 @@ def wanted(problem: Problem) -> tuple[str, ...]:
 
 def packages(problem: Problem) -> list[str]:
     """The names under which they, and what they need, are imported."""
-    names = {path.name for path in entries(wanted(problem)) if path.suffix not in (".dist-info", ".pth")}
+    names = {
+        path.name for path in entries(wanted(problem)) if path.suffix not in (".dist-info", ".pth")
+    }
     return sorted(name.partition(".")[0] for name in names)
 
 
 def pythons() -> list[Path]:
     """The folders of Python itself, and of the shared libraries that it is linked with."""
-    system = [Path(p) for p in ("/usr", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/localtime")]
-    return [p for p in [*system, Path(sys.base_prefix).resolve(), Path(sys.prefix, "pyvenv.cfg")] if p.exists()]
+    system = [
+        Path(p) for p in ("/usr", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/localtime")
+    ]
+    return [
+        p
+        for p in [*system, Path(sys.base_prefix).resolve(), Path(sys.prefix, "pyvenv.cfg")]
+        if p.exists()
+    ]
 
 
 def shelves() -> list[Path]:
     """The folders among them in which packages are installed."""
-    found = {Path(sysconfig.get_path(kind, vars=own)).resolve() for kind in ("purelib", "platlib") for own in _BASES}
+    found = {
+        Path(sysconfig.get_path(kind, vars=own)).resolve()
+        for kind in ("purelib", "platlib")
+        for own in _BASES
+    }
     return sorted(p for p in found | {Path("/usr/lib/python3/dist-packages")} if p.is_dir())
 
 
@@ -69,7 +81,9 @@ def earlier(problem: Problem) -> dict[str, str]:
     """What `problem(N)` gives in a solution of this problem: the references of those before it, by key."""
     if problem.is_interview:
         return {}
-    return {p.key: p.reference_text for p in problems() if not p.is_interview and p.key < problem.key}
+    return {
+        p.key: p.reference_text for p in problems() if not p.is_interview and p.key < problem.key
+    }
 
 
 def library(problem: Problem) -> dict[str, str]:

@@ -76,18 +76,26 @@ class Scheme:
         for each in self.requirements[problem.name]:
             for pattern in each.tests:
                 if not any(fnmatchcase(name, pattern) for name in map(function_of, checks)):
-                    raise UsageError(f"{problem.key}.{each.name} names {pattern}, which fits no test of {problem.name}")
+                    raise UsageError(
+                        f"{problem.key}.{each.name} names {pattern}, which fits no test of {problem.name}"
+                    )
             found[each.name] = [n for n in left if any(fnmatchcase(n, p) for p in each.tests)]
             left = [n for n in left if n not in found[each.name]]
         if left and REST not in found:
-            raise UsageError(f"no requirement of {problem.name} names {left[0]}, and there is no {problem.key}.{REST}")
+            raise UsageError(
+                f"no requirement of {problem.name} names {left[0]}, and there is no {problem.key}.{REST}"
+            )
         found[REST] = found.get(REST, []) + left
         if empty := [r.name for r in self.requirements[problem.name] if not found[r.name]]:
             raise UsageError(f"{problem.key}.{empty[0]} has no test of {problem.name}")
         return found
 
     def earned(
-        self, problem: Problem, checks: Sequence[str], passed: Collection[str], free: Collection[str] = ()
+        self,
+        problem: Problem,
+        checks: Sequence[str],
+        passed: Collection[str],
+        free: Collection[str] = (),
     ) -> list[Earned]:
         """What the passed checks earn, requirement by requirement.
 
@@ -127,10 +135,14 @@ def read_scheme(path: Path | None = None) -> Scheme:
         for key, tables in data.items():
             if not isinstance(tables, dict) or not tables:
                 raise UsageError(f"{file}: [{key}] should hold requirements, as [{key}.name]")
-            made = [_requirement(name, table, f"{file}: {key}.{name}") for name, table in tables.items()]
+            made = [
+                _requirement(name, table, f"{file}: {key}.{name}") for name, table in tables.items()
+            ]
             for each in made:
                 if unknown := sorted({*each.needs} - {other.name for other in made}):
-                    raise UsageError(f"{file}: {key}.{each.name} needs {unknown[0]}, which is not there")
+                    raise UsageError(
+                        f"{file}: {key}.{each.name} needs {unknown[0]}, which is not there"
+                    )
             _in_order(made)
             found[find(key).name] = tuple(made)
     return Scheme(found)
@@ -157,7 +169,9 @@ def _requirement(name: str, table: Any, where: str) -> Requirement:
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise UsageError(f"{where}.{key} should be a list of names, not {value!r}")
     if not tests and name != REST:
-        raise UsageError(f"{where} has no tests; only a requirement called {REST} takes what is left")
+        raise UsageError(
+            f"{where} has no tests; only a requirement called {REST} takes what is left"
+        )
     title, partly = str(table.get("title", name)), table.get("partly") is True
     return Requirement(name, title, Fraction(str(points)), tuple(tests), tuple(needs), partly)
 

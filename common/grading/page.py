@@ -201,4 +201,6 @@ def _requirement(each: dict[str, Any]) -> str:
     why = f"fails: {'; '.join(each['missed'])}"
     if each["waits"]:
         why = f"counts once this is earned: {'; '.join(each['waits'])}"
-    return f"<p>{each['points']:.2f} of {each['of']:.2f}: {escape(each['title'])} ({escape(why)})</p>"
+    return (
+        f"<p>{each['points']:.2f} of {each['of']:.2f}: {escape(each['title'])} ({escape(why)})</p>"
+    )

@@ -27,7 +27,16 @@ UNPACKED = 256 << 20  # bytes of an archive that are looked at, unpacked
 ENTRIES = 20_000
 DEPTH = 6  # folders
 MEMORY, SECONDS = 512 << 20, 20
-_SKIPPED = {"__MACOSX", ".git", ".venv", "node_modules", "__pycache__", "solutions", "tests", "common"}
+_SKIPPED = {
+    "__MACOSX",
+    ".git",
+    ".venv",
+    "node_modules",
+    "__pycache__",
+    "solutions",
+    "tests",
+    "common",
+}
 _KINDS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
@@ -39,7 +48,9 @@ class Found:
     """The files that answer problems, the plainest name for each."""
 
     def __init__(self, patterns: dict[str, list[str]]) -> None:
-        self.patterns = {p: [re.compile(r, re.IGNORECASE) for r in rs] for p, rs in patterns.items()}
+        self.patterns = {
+            p: [re.compile(r, re.IGNORECASE) for r in rs] for p, rs in patterns.items()
+        }
         self.files: dict[str, tuple[tuple[int, int, str], bytes]] = {}
         self.refused: dict[str, str] = {}
         self.notes: list[str] = []
@@ -142,14 +153,19 @@ def walk(folder: str, found: Found) -> None:
                     with regular(entry.path) as file:
                         found.take(path, file.read(LARGEST + 1), os.fstat(file.fileno()).st_mtime)
                 except (OSError, Refused) as why:
-                    found.refuse(path, why.strerror if isinstance(why, OSError) and why.strerror else str(why))
+                    found.refuse(
+                        path,
+                        why.strerror if isinstance(why, OSError) and why.strerror else str(why),
+                    )
 
 
 def inside(name: str, found: Found) -> PurePosixPath | None:
     """The path of an archive's member, if it answers a problem and stays inside."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or re.match(r"^[A-Za-z]:", name):
-        found.notes.append(f"holds the path {name[:100]!r}, which leads out of the archive; it was left alone")
+        found.notes.append(
+            f"holds the path {name[:100]!r}, which leads out of the archive; it was left alone"
+        )
         return None
     if any(part in _SKIPPED for part in path.parts[:-1]) or len(path.parts) > DEPTH + 1:
         return None
@@ -169,7 +185,9 @@ def unzip(file: IO[bytes], found: Found) -> None:
             if stat.S_ISLNK(member.external_attr >> 16):
                 found.refuse(path, "is a link, which is not followed")
             elif member.compress_type not in _KINDS or member.flag_bits & 1:
-                found.refuse(path, "is packed in a way that is not read: only stored and deflated files are")
+                found.refuse(
+                    path, "is packed in a way that is not read: only stored and deflated files are"
+                )
             else:
                 try:
                     with archive.open(member) as content:
@@ -248,7 +266,9 @@ def main() -> None:
     except OSError as error:
         found.notes.append(f"cannot be read ({error.strerror or error})")
     except BaseException as error:  # an archive may make the libraries raise anything
-        found.notes.append(f"is not an archive that can be read ({type(error).__name__}: {str(error)[:150]})")
+        found.notes.append(
+            f"is not an archive that can be read ({type(error).__name__}: {str(error)[:150]})"
+        )
     print(json.dumps(found.said()))
 
 

@@ -1,7 +1,7 @@
 """Rooms: what bubblewrap shuts a student's processes in, and the processes in it.
 
-    Agents  the warm process on this side (exchange/zygote.py) that students' processes are forked from
-    Room    a student's namespaces and folder; one process at a time answers in it, one for each problem
+Agents  the warm process on this side (exchange/zygote.py) that students' processes are forked from
+Room    a student's namespaces and folder; one process at a time answers in it, one for each problem
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class Agents:
         if not self.said:
             self.said = _heard(self.orders) or {}
         if not self.said.get("ready"):
-            raise CourseError(f"the process for submissions does not start: {self.process.stderr.read()}")  # type: ignore[union-attr]
+            raise CourseError(
+                f"the process for submissions does not start: {self.process.stderr.read()}"
+            )  # type: ignore[union-attr]
 
     @property
     def filters(self) -> bool:
@@ -124,20 +126,26 @@ class Room:
         }  # fmt: skip
         try:
             if agents.sandbox:
-                _, self.about["room"] = self.around.enter_context(_bubblewrap(libraries.entries(distributions)))
+                _, self.about["room"] = self.around.enter_context(
+                    _bubblewrap(libraries.entries(distributions))
+                )
                 self.about["folder"] = "/tmp"
             else:
                 self._without_a_sandbox(agents)
             with theirs:
                 socket.send_fds(agents.orders, [json.dumps(self.about).encode()], [theirs.fileno()])
             if not (said := _heard(self.orders) or {}).get("ready"):
-                raise CourseError(f"a submission cannot be shut in: {said.get('failed', 'its process has ended')}")
+                raise CourseError(
+                    f"a submission cannot be shut in: {said.get('failed', 'its process has ended')}"
+                )
         except BaseException:
             self.close()
             raise
 
     def _without_a_sandbox(self, agents: Agents) -> None:
-        folder = self.around.enter_context(tempfile.TemporaryDirectory(prefix="gpt2-", ignore_cleanup_errors=True))
+        folder = self.around.enter_context(
+            tempfile.TemporaryDirectory(prefix="gpt2-", ignore_cleanup_errors=True)
+        )
         if self.account is not None:
             os.chown(folder, self.account, self.account)
         seen = [*libraries.pythons(), *libraries.entries(self.distributions)]
@@ -228,12 +236,19 @@ def _command(entries: frozenset[Path]) -> tuple[str, ...]:
     command += ["--dev", "/dev", "--perms", "1777", *size, "--tmpfs", "/tmp"]
     # Folders that lead to others are made by bubblewrap for its own account alone, unless they are asked for.
     above = {parent for path in [*pythons, *shelves, *entries] for parent in path.parents}
-    above = {p for p in above if not any(p.is_relative_to(q) for q in pythons)} - {Path("/"), Path("/tmp")}
+    above = {p for p in above if not any(p.is_relative_to(q) for q in pythons)} - {
+        Path("/"),
+        Path("/tmp"),
+    }
     for path in sorted(above):
         command += ["--perms", "0755", "--dir", str(path)]
     for path in pythons:
         link = path.is_symlink()
-        command += ["--symlink", os.readlink(path), str(path)] if link else ["--ro-bind", str(path), str(path)]
+        command += (
+            ["--symlink", os.readlink(path), str(path)]
+            if link
+            else ["--ro-bind", str(path), str(path)]
+        )
     for path in shelves:
         command += ["--perms", "0755", "--tmpfs", str(path)]
     for path in sorted(entries):

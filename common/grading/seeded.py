@@ -37,11 +37,15 @@ class SeededCheck(Check):
             outcome = super().run(module, interactive=interactive)
         odd = set() if self.undefined is None else nans(outcome) - self.undefined
         if outcome.status == Status.PASSED and odd:
-            return replace(outcome, status=Status.FAILED, facts=(f"NaN, which is no number: {min(odd)}",))
+            return replace(
+                outcome, status=Status.FAILED, facts=(f"NaN, which is no number: {min(odd)}",)
+            )
         return outcome
 
 
-def lucky(check: Check, problem: Problem, secret: str, reference: ModuleType) -> Iterator[SeededCheck]:
+def lucky(
+    check: Check, problem: Problem, secret: str, reference: ModuleType
+) -> Iterator[SeededCheck]:
     """The check under one seed after the other, those left out under which the reference itself fails.
 
     A check that measures chance, or reads a number back through a logarithm, has bad luck once in thousands of
@@ -58,7 +62,9 @@ def lucky(check: Check, problem: Problem, secret: str, reference: ModuleType) ->
         if outcome.status == Status.PASSED:
             yield replace(made, undefined=nans(outcome))
         elif (unlucky := unlucky + 1) > _MOST:
-            raise CourseError(f"the reference of {problem.name} fails {check.name}, whatever its inputs")
+            raise CourseError(
+                f"the reference of {problem.name} fails {check.name}, whatever its inputs"
+            )
 
 
 def nans(outcome: Outcome) -> frozenset[str]:
@@ -79,5 +85,8 @@ def _is_nan(value: Any) -> bool:
 def _forget(function: Any) -> None:
     """Empty the caches of the check's own file: what they hold was drawn with another seed."""
     for value in function.__globals__.values():
-        if hasattr(value, "cache_clear") and getattr(value, "__module__", None) == function.__module__:
+        if (
+            hasattr(value, "cache_clear")
+            and getattr(value, "__module__", None) == function.__module__
+        ):
             value.cache_clear()

@@ -57,10 +57,14 @@ def find_submissions(place: Path, *, one: bool = False) -> list[Submission]:
             raise UsageError(f"{place} is not there")
         return [_submission(place.absolute())]
     if not place.is_dir():
-        raise UsageError(f"{place} is no folder of submissions; one student's archive is graded with --one")
+        raise UsageError(
+            f"{place} is no folder of submissions; one student's archive is graded with --one"
+        )
     found = []
     for entry in sorted(os.scandir(place), key=lambda e: e.name):
-        taken = _ARCHIVE.search(entry.name) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
+        taken = (
+            _ARCHIVE.search(entry.name) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
+        )
         if taken and not entry.name.startswith("."):
             found.append(_submission(Path(entry.path)))
     if not found:
@@ -105,4 +109,10 @@ def names_of(problem: Problem) -> list[str]:
     key = problem.key.replace("-", "[-_]")
     whole = re.escape(problem.name).replace(r"\-", "[-_]")
     folder = f"(?:.*/)?{re.escape(problem.name)}/solution\\.py"
-    return [folder, *(f"(?:.*/)?{name}\\.py" for name in (whole, f"solution[-_]?{key}", key, f"problem[-_]?{key}"))]
+    return [
+        folder,
+        *(
+            f"(?:.*/)?{name}\\.py"
+            for name in (whole, f"solution[-_]?{key}", key, f"problem[-_]?{key}")
+        ),
+    ]

@@ -52,7 +52,13 @@ class Report:
         self, problems: Sequence[Problem], scheme: Scheme, grader: Grader, head: Sequence[str],
         due: datetime.datetime | None = None,
     ) -> None:  # fmt: skip
-        self.problems, self.scheme, self.grader, self.head, self.due = problems, scheme, grader, head, due
+        self.problems, self.scheme, self.grader, self.head, self.due = (
+            problems,
+            scheme,
+            grader,
+            head,
+            due,
+        )
 
     def of(self, graded: Sequence[Graded], similar: Sequence[Pair] = ()) -> dict[str, Any]:
         """The whole class, as report.json holds it."""
@@ -64,7 +70,12 @@ class Report:
             "students": [self._student(each) for each in graded],
             "missed": self._missed(graded),
             "similar": [
-                {"one": clean(s.one, 120), "other": clean(s.other, 120), "share": s.share, "problems": [*s.problems]}
+                {
+                    "one": clean(s.one, 120),
+                    "other": clean(s.other, 120),
+                    "share": s.share,
+                    "problems": [*s.problems],
+                }
                 for s in similar
             ],
         }
@@ -82,7 +93,9 @@ class Report:
         total = Fraction()
         for problem in self.problems:
             result = graded.results.get(problem.name)
-            own = self._result(problem, result, submission.refused.get(problem.name, ""), asked=graded.asked)
+            own = self._result(
+                problem, result, submission.refused.get(problem.name, ""), asked=graded.asked
+            )
             total += own.pop("exact")
             flags += [f"{problem.key}: {flag}" for flag in own["flags"]]
             found[problem.key] = own
@@ -93,11 +106,17 @@ class Report:
             "notes": [clean(n, 300) for n in submission.notes], "problems": found,
         }  # fmt: skip
 
-    def _result(self, problem: Problem, result: Result | None, refused: str, *, asked: bool) -> dict[str, Any]:
+    def _result(
+        self, problem: Problem, result: Result | None, refused: str, *, asked: bool
+    ) -> dict[str, Any]:
         of = rounded(self.scheme.points(problem))
         if result is None:
-            state, says = ("refused", f"refused: {refused}") if refused else ("missing", "not handed in")
-            state, says = (state, says) if asked or refused else ("not graded yet", "not graded yet")
+            state, says = (
+                ("refused", f"refused: {refused}") if refused else ("missing", "not handed in")
+            )
+            state, says = (
+                (state, says) if asked or refused else ("not graded yet", "not graded yet")
+            )
             flags = [clean(says)] if refused else []
             return {"state": state, "points": 0.0, "of": of, "requirements": [], "failed": [], "cause": [],
                     "lines": [clean(says)], "flags": flags, "exact": Fraction()}  # fmt: skip
@@ -139,7 +158,9 @@ class Report:
                 handed_in[name] += 1
                 wrong = [failed for failed in result["failed"] if failed[1] != Status.TODO]
                 if wrong:
-                    cause = " or ".join(result["cause"]) or f"no known mistake: {sentence(wrong[0][0])}"
+                    cause = (
+                        " or ".join(result["cause"]) or f"no known mistake: {sentence(wrong[0][0])}"
+                    )
                     causes[name, cause] += 1
                     shown[name, cause].update(sentence(failed[0]) for failed in wrong[:1])
         keys = {p.name: p.key for p in self.problems}

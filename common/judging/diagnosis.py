@@ -143,7 +143,9 @@ class Bank:
         halves = halves or [
             one
             for one in self.singles
-            if any(time.process_time() < deadline and self.explains(one, pair) for pair in wrong[1:])
+            if any(
+                time.process_time() < deadline and self.explains(one, pair) for pair in wrong[1:]
+            )
         ]
         yield from (half + other for half in halves for other in self.singles if other != half)
         # A mistake that changes nothing of what the first check sees cannot be half of the answer: the

@@ -29,7 +29,9 @@ def explain(error: BaseException, module: ModuleType) -> tuple[list[str], str]:
         # It ran in another process (common/grading), which told where.
         line, function, code = frames[-1].lineno, frames[-1].name, frames[-1].line or ""
         where = f"{kind} in {shown(Path(module.__file__ or '?'))}, line {line}, in {function}:"
-        return [where, *([f"    {code}"] if code else []), *message], usual_errors.sentence(Scene(error, code))
+        return [where, *([f"    {code}"] if code else []), *message], usual_errors.sentence(
+            Scene(error, code)
+        )
     if place is None:
         # Refused before a line of theirs ran: a wrong signature, something that is not callable.
         trace = traceback.extract_tb(error.__traceback__)
@@ -131,7 +133,9 @@ def _value(node: ast.expr, frame: FrameType) -> object:
 
 def own_parts(module: nn.Module) -> dict[str, object]:
     """What is set on a module itself: parameters, buffers, submodules and plain attributes."""
-    own = vars(module)  # asked without the module's help, which it cannot give before super().__init__()
+    own = vars(
+        module
+    )  # asked without the module's help, which it cannot give before super().__init__()
     parts = (own.get(kind) or {} for kind in ("_parameters", "_buffers", "_modules"))
     return {**own, **{name: value for found in parts for name, value in found.items()}}
 

@@ -174,7 +174,9 @@ def assert_same_gradients(
     for model in (oracle, learner):
         leaf = x.clone().requires_grad_()
         (assert_tensor(model(leaf), "the output") * direction).sum().backward()
-        found.append({"the input": leaf.grad, **{f"`{n}`": p.grad for n, p in model.named_parameters()}})
+        found.append(
+            {"the input": leaf.grad, **{f"`{n}`": p.grad for n, p in model.named_parameters()}}
+        )
     right, mine = found
     for name, gradient in right.items():
         if name.strip("`") in free:
@@ -187,7 +189,9 @@ def assert_same_gradients(
                 got="None",
                 because=_UNCUT,
             )
-        assert_close(mine[name], gradient, f"the gradient of {name}", because=_UNCUT, atol=1e-4, rtol=1e-4)
+        assert_close(
+            mine[name], gradient, f"the gradient of {name}", because=_UNCUT, atol=1e-4, rtol=1e-4
+        )
 
 
 _UNCUT = (

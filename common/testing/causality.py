@@ -37,7 +37,7 @@ def assert_finite(model: Model, x: Tensor, *, because: str = "") -> None:
             got=f"none in some channel of token {', '.join(map(str, lost))}",
             because=because
             or "The softmax of a row in which all scores are -inf is 0 / 0, which is NaN, and so are 0 * inf and inf "
-                "- inf: each token has to see one at least, itself.",
+            "- inf: each token has to see one at least, itself.",
         )
 
 

@@ -98,7 +98,9 @@ class Failing(nn.Module):
         return self.sharp * F.one_hot(ids, V)
 
 
-def continued(ids: Tensor, n_tokens: int, max_context: int, model: Callable[[Sequence[int]], int] = after) -> Tensor:
+def continued(
+    ids: Tensor, n_tokens: int, max_context: int, model: Callable[[Sequence[int]], int] = after
+) -> Tensor:
     """What a right loop writes, in plain Python: the new tokens of each row, (B, n_tokens)."""
     texts = [list(row) for row in ids.tolist()]
     for text in texts:

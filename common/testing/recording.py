@@ -55,8 +55,12 @@ class _Notes:
 
     def after(self, module: nn.Module, _: Any, output: Any) -> None:
         step = next((s for m, s in reversed(self.steps) if m is module), None)
-        given = output if isinstance(output, tuple) else (output,)  # some models return their loss as well
-        logits = next((o for o in given if isinstance(o, Tensor) and o.ndim == 3 and o.requires_grad), None)
+        given = (
+            output if isinstance(output, tuple) else (output,)
+        )  # some models return their loss as well
+        logits = next(
+            (o for o in given if isinstance(o, Tensor) and o.ndim == 3 and o.requires_grad), None
+        )
         if step is None or logits is None:
             return
 
@@ -71,7 +75,10 @@ class _Notes:
 @contextmanager
 def _noting() -> Iterator[_Notes]:
     notes = _Notes()
-    handles = [register_module_forward_pre_hook(notes.before), register_module_forward_hook(notes.after)]
+    handles = [
+        register_module_forward_pre_hook(notes.before),
+        register_module_forward_hook(notes.after),
+    ]
     try:
         yield notes
     finally:
@@ -91,7 +98,9 @@ def record(train: Callable[..., Any], **settings: Any) -> tuple[Any, list[Step]]
     with _noting() as notes:
         result = train(**settings)
     model = result[0] if isinstance(result, tuple) and result else None
-    return result, [step for module, step in notes.steps if module is model and step.error is not None]
+    return result, [
+        step for module, step in notes.steps if module is model and step.error is not None
+    ]
 
 
 def replay(model: nn.Module, step: Step) -> tuple[Tensor, Tensor, Tensor]:

@@ -119,7 +119,9 @@ def _shown(value: list[Any] | str, at: int, tokens: Mapping[int, bytes] | None) 
     if isinstance(value, str):
         first = max(at - 20, 0)
         cut = value[first : at + 30]
-        shown = ascii(cut) if any(map(unicodedata.combining, cut)) else repr(cut)  # e and an accent look like é
+        shown = (
+            ascii(cut) if any(map(unicodedata.combining, cut)) else repr(cut)
+        )  # e and an accent look like é
         return ("... " if first else "") + shown + (" ..." if at + 30 < len(value) else "")
     short = len(value) <= _SHORT
     first, last = (0, len(value)) if short else (max(at - 2, 0), at + 4)

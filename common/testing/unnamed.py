@@ -116,7 +116,10 @@ def assert_gradients_are_slopes(model: nn.Module, x: Tensor, what: str, *, becau
     weights = draw("direction", *model(x).shape).double()
     parameters = dict(model.named_parameters())
     (model(x) * weights).sum().backward()
-    slopes = {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in parameters.items()}
+    slopes = {
+        name: p.grad if p.grad is not None else torch.zeros_like(p)
+        for name, p in parameters.items()
+    }
     steps = {name: draw(f"step of {name}", *p.shape).double() for name, p in parameters.items()}
 
     def measured(names: list[str]) -> float:

@@ -67,13 +67,17 @@ class Agent(LearnersFile):
 
     may_look = False
 
-    def __init__(self, wire: Wire, elsewhere: ModuleType, recording: ModuleType, folder: Path) -> None:
+    def __init__(
+        self, wire: Wire, elsewhere: ModuleType, recording: ModuleType, folder: Path
+    ) -> None:
         super().__init__(wire)
         self.elsewhere, self.recording = elsewhere, recording
         self.copies = Copies(folder)
         self.special = {"DevicesDiffer": elsewhere.DevicesDiffer}
         self.printed = _Printed()
-        self.lent: list[tuple[Any, list[Any]]] = []  # lists and dicts of the other side's, and what they held
+        self.lent: list[
+            tuple[Any, list[Any]]
+        ] = []  # lists and dicts of the other side's, and what they held
         self.watched: list[tuple[Tensor, int]] = []  # tensors that crossed, with their version
         self.structures: dict[int, claims.Structure] = {}  # of the other side's modules
 
@@ -126,7 +130,9 @@ class Agent(LearnersFile):
     }  # fmt: skip
 
     @contextlib.contextmanager
-    def answering(self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]) -> Iterator[None]:
+    def answering(
+        self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]
+    ) -> Iterator[None]:
         self._lend(reader)
         given = [(t, data_of(t)) for t in reader.plain]
         self.watched += [(t, _version(t)) for t in reader.plain]
@@ -145,7 +151,9 @@ class Agent(LearnersFile):
                 reply["grad"] = torch.is_grad_enabled()
                 reply["changed"] = {id(t) for t, data in given if data_of(t) != data}
 
-    def _conditions(self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]) -> Iterator[Any]:
+    def _conditions(
+        self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]
+    ) -> Iterator[Any]:
         """What the check has arranged around its call, here as well."""
         if head.get("listen"):
             yield self._listening(head["listen"], reply["events"])
@@ -259,7 +267,11 @@ def _version(tensor: Tensor) -> int:
 
 
 def _held(container: Any) -> list[Any]:
-    return [*itertools.chain(container, container.values())] if isinstance(container, dict) else [*container]
+    return (
+        [*itertools.chain(container, container.values())]
+        if isinstance(container, dict)
+        else [*container]
+    )
 
 
 def _no_terminal(*_: Any, **__: Any) -> None:

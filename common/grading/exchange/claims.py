@@ -50,7 +50,9 @@ class Operations(TorchFunctionMode):
             self.noted.append(operation)
 
 
-def replay(modes: list[TorchFunctionMode], slots: Slots, noted: list[Any], failure: type[Exception]) -> None:
+def replay(
+    modes: list[TorchFunctionMode], slots: Slots, noted: list[Any], failure: type[Exception]
+) -> None:
     """Let modes hear of operations that the other side noted; empty tensors stand for what it computed with."""
     for given, result, needs_grad in noted:
         args = [slots[g].now() if isinstance(g, int) else _empty(g) for g in given]
@@ -127,7 +129,9 @@ def restructure(module: nn.Module, changes: list[list[str]]) -> None:
 
 
 @contextlib.contextmanager
-def steps_told(slots: Slots, tell: Callable[[int, list[tuple[int, Tensor | None]]], Any]) -> Iterator[None]:
+def steps_told(
+    slots: Slots, tell: Callable[[int, list[tuple[int, Tensor | None]]], Any]
+) -> Iterator[None]:
     """Tell of each step of any of torch's optimizers: which one it is, and the gradients that it found."""
 
     def stepped(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -149,7 +153,9 @@ class Optimizer:
     def __init__(self) -> None:
         self.param_groups: list[dict[str, Any]] = [{"params": []}]
 
-    def stepped(self, slots: Slots, found: list[tuple[int, Tensor | None]], hooks: list[Any]) -> None:
+    def stepped(
+        self, slots: Slots, found: list[tuple[int, Tensor | None]], hooks: list[Any]
+    ) -> None:
         """Show the parameters with these gradients to the hooks."""
         self.param_groups[0]["params"] = [slots[number].now() for number, _ in found]
         for number, gradient in found:

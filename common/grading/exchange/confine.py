@@ -1,10 +1,10 @@
 """What a process gives up before it runs a student's code. Linux only; each step is a call of the kernel's.
 
-    enter(room)      the namespaces that bubblewrap made (rooms.py): files, processes, network
-    become(account)  an account that owns nothing, where this is root
-    limit(...)       seconds, memory, size of files
-    filter_calls()   all system calls but those that computing takes, by libseccomp
-    see_only(...)    where there is no room: the files that Landlock leaves in sight
+enter(room)      the namespaces that bubblewrap made (rooms.py): files, processes, network
+become(account)  an account that owns nothing, where this is root
+limit(...)       seconds, memory, size of files
+filter_calls()   all system calls but those that computing takes, by libseccomp
+see_only(...)    where there is no room: the files that Landlock leaves in sight
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _USER_NAMESPACE = 0x10000000
 _SET_NO_NEW_PRIVILEGES = 38  # of prctl
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _LANDLOCK = 444, 445, 446  # create a ruleset, add a rule, restrict: the same on every architecture
-_READ, _EVERYTHING = 0b1101, (1 << 13) - 1  # execute, read files and folders; all of the first version
+_READ, _EVERYTHING = (
+    0b1101,
+    (1 << 13) - 1,
+)  # execute, read files and folders; all of the first version
 
 # fmt: off
 _ALLOWED = """
@@ -39,7 +42,13 @@ _ALLOWED = """
     poll ppoll select pselect6 recvfrom sendto recvmsg sendmsg getsockopt getsockname
 """.split()  # noqa: SIM905
 # fmt: on
-_ALLOWED_FCNTL = (0, 1, 2, 3, 1030)  # copy a descriptor, close on exec, read flags; nobody's signals
+_ALLOWED_FCNTL = (
+    0,
+    1,
+    2,
+    3,
+    1030,
+)  # copy a descriptor, close on exec, read flags; nobody's signals
 
 
 def libc() -> ctypes.CDLL:
@@ -113,7 +122,9 @@ def limit_memory(most: int) -> None:
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    resource.setrlimit(
+        resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
+    )
 
 
 def can_filter() -> str:

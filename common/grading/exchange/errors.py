@@ -22,7 +22,9 @@ def written(error: BaseException, is_learners: Callable[[Any], bool]) -> dict[st
     Args:
         is_learners: whether a frame runs the learner's code.
     """
-    kind = next(k.__name__ for k in type(error).__mro__ if k.__name__ in _KNOWN or k is BaseException)
+    kind = next(
+        k.__name__ for k in type(error).__mro__ if k.__name__ in _KNOWN or k is BaseException
+    )
     if isinstance(error, SystemExit):
         kind = "SystemExit"
     arguments = [*error.args]
@@ -52,7 +54,11 @@ def read(node: dict[str, Any], special: dict[str, type[BaseException]]) -> BaseE
         special: further classes, by name.
     """
     name, arguments = str(node["name"])[:100], node["args"]
-    if not isinstance(arguments, list) or len(arguments) > 100 or any(isinstance(a, list | dict) for a in arguments):
+    if (
+        not isinstance(arguments, list)
+        or len(arguments) > 100
+        or any(isinstance(a, list | dict) for a in arguments)
+    ):
         raise ValueError("an exception with odd arguments")
     kind = special.get(name) or _KNOWN.get(node["kind"], RuntimeError)
     if node["kind"] == "SystemExit":
@@ -62,7 +68,9 @@ def read(node: dict[str, Any], special: dict[str, type[BaseException]]) -> BaseE
         error: BaseException = UnicodeDecodeError(
             str(codec), str(data).encode("latin-1"), int(start), int(end), str(reason)
         )
-    elif issubclass(kind, UnicodeDecodeError | UnicodeEncodeError | UnicodeTranslateError | BaseExceptionGroup):
+    elif issubclass(
+        kind, UnicodeDecodeError | UnicodeEncodeError | UnicodeTranslateError | BaseExceptionGroup
+    ):
         error = ValueError(*arguments)
     elif kind is RuntimeError and node["kind"] not in _KNOWN:
         error = RuntimeError(f"{name}: {' '.join(map(str, arguments))}")
@@ -78,7 +86,13 @@ def read(node: dict[str, Any], special: dict[str, type[BaseException]]) -> BaseE
 def _unicode(error: BaseException) -> list[Any] | None:
     if type(error) is not UnicodeDecodeError:
         return None
-    return [error.encoding, error.object[:1000].decode("latin-1"), error.start, error.end, error.reason]
+    return [
+        error.encoding,
+        error.object[:1000].decode("latin-1"),
+        error.start,
+        error.end,
+        error.reason,
+    ]
 
 
 def _message(error: BaseException) -> str:

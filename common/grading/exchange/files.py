@@ -33,7 +33,9 @@ def contents(path: Path) -> dict[str, bytes]:
     """A file's content under the name "", or those of all files in a folder by their names in it."""
     if path.is_file():
         return {"": path.read_bytes()}
-    files = {str(f.relative_to(path)): f.read_bytes() for f in sorted(path.rglob("*")) if f.is_file()}
+    files = {
+        str(f.relative_to(path)): f.read_bytes() for f in sorted(path.rglob("*")) if f.is_file()
+    }
     if sum(map(len, files.values())) > _LARGEST:
         raise ValueError(f"{path} holds more than {_LARGEST:,} bytes")
     return files

@@ -23,7 +23,9 @@ class Tie(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, peer: Peer, call: int, index: int, result: list[Tensor], *inputs: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, peer: Peer, call: int, index: int, result: list[Tensor], *inputs: Tensor
+    ) -> Tensor:
         ctx.question = peer, call, index
         ctx.forms = [(t.shape, t.dtype) for t in inputs]
         return result[0]
@@ -32,11 +34,17 @@ class Tie(torch.autograd.Function):
     def backward(ctx: Any, *gradient: Tensor) -> Any:
         peer, call, index = ctx.question
         found = peer.ask("backward", call, index, gradient[0].contiguous())
-        fit = isinstance(found, list) and len(found) == len(ctx.forms) and all(map(_fits, found, ctx.forms))
+        fit = (
+            isinstance(found, list)
+            and len(found) == len(ctx.forms)
+            and all(map(_fits, found, ctx.forms))
+        )
         if not fit:
             raise Over("rules", "gradients of other shapes than the inputs")
         return None, None, None, None, *found
 
 
 def _fits(gradient: Any, form: Any) -> bool:
-    return gradient is None or (isinstance(gradient, Tensor) and (gradient.shape, gradient.dtype) == form)
+    return gradient is None or (
+        isinstance(gradient, Tensor) and (gradient.shape, gradient.dtype) == form
+    )

@@ -16,7 +16,11 @@ def faked() -> tuple[Callable[..., Any], str] | None:
     package = sys.modules.get("huggingface_hub")
     constants = sys.modules.get("huggingface_hub.constants")
     download = vars(package).get("hf_hub_download") if package else None
-    if download is None or constants is None or str(download.__module__).startswith("huggingface_hub"):
+    if (
+        download is None
+        or constants is None
+        or str(download.__module__).startswith("huggingface_hub")
+    ):
         return None
     return download, str(vars(constants)["HF_HUB_CACHE"])
 

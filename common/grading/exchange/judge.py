@@ -34,7 +34,13 @@ from common.testing.elsewhere import DevicesDiffer
 # The functions and classes whose business is to change what they are given. All others get the checks' own
 # tensors, modules, lists and dicts to look at: what a student's process says it did to them is a claim.
 MAY_CHANGE = {"11": {"init_weights"}, "16": {"pretrain"}, "interview-04": {"Adam", "AdamW"}}
-_RUNS = {"call", "forward", "method", "do", "record"}  # questions that run a learner's code, which may draw numbers
+_RUNS = {
+    "call",
+    "forward",
+    "method",
+    "do",
+    "record",
+}  # questions that run a learner's code, which may draw numbers
 
 
 class StandIn(ModuleType):
@@ -69,8 +75,12 @@ class Judge(JudgesThings):
         self.optimizers: dict[int, claims.Optimizer] = {}
         self.events: list[Any] = []
         self.believes = self.claimed = False
-        self.changing: set[int] = set()  # numbers of what MAY_CHANGE names, and of the objects made by it
-        self.objection: AssertionError | None = None  # of a check's own function, which the student may have caught
+        self.changing: set[int] = (
+            set()
+        )  # numbers of what MAY_CHANGE names, and of the objects made by it
+        self.objection: AssertionError | None = (
+            None  # of a check's own function, which the student may have caught
+        )
         self.changes = 0  # questions under way whose business is to change something
 
     def load(self, source: str, file: Path) -> StandIn:
@@ -112,7 +122,10 @@ class Judge(JudgesThings):
         """A name of the student's module."""
         if name not in self.names:
             value = self.ask("attribute", name)
-            if not isinstance(value, RemoteClass | RemoteFunction) or value._number not in self.lasting:
+            if (
+                not isinstance(value, RemoteClass | RemoteFunction)
+                or value._number not in self.lasting
+            ):
                 return value
             self.names[name] = value
             if name in MAY_CHANGE.get(self.problem.key, ()):
@@ -188,8 +201,12 @@ class Judge(JudgesThings):
             if not isinstance(module, nn.Module):
                 raise ValueError("an event of what is no module")
         self.crossed += reader.plain
-        changed = [(self.crossed[number(n, 0)], reader.tensor(numbers)) for n, numbers in head["changed"]]
-        contents = [(self.lent[number(n, 0)], reader.value(content)) for n, content in head["contents"]]
+        changed = [
+            (self.crossed[number(n, 0)], reader.tensor(numbers)) for n, numbers in head["changed"]
+        ]
+        contents = [
+            (self.lent[number(n, 0)], reader.value(content)) for n, content in head["contents"]
+        ]
         structure = [(self.named(n), claims.names_of(changes)) for n, changes in head["structure"]]
         if not self.believes:
             switched = head["grad"] is not torch.is_grad_enabled()
@@ -245,7 +262,9 @@ class Judge(JudgesThings):
     }  # fmt: skip
 
     @contextlib.contextmanager
-    def answering(self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]) -> Iterator[None]:
+    def answering(
+        self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]
+    ) -> Iterator[None]:
         with torch.set_grad_enabled(bool(head["grad"])):
             try:
                 yield
@@ -275,7 +294,14 @@ def _modes() -> list[Any]:
 
 def _is_step(step: Any) -> bool:
     """Whether this is what common.testing.recording notes of a step."""
-    kinds = {"ids": Tensor, "before": dict, "random": Tensor, "training": bool, "error": Tensor, "stale": bool}
+    kinds = {
+        "ids": Tensor,
+        "before": dict,
+        "random": Tensor,
+        "training": bool,
+        "error": Tensor,
+        "stale": bool,
+    }
     return (
         isinstance(step, dict)
         and step.keys() == kinds.keys()

@@ -28,11 +28,15 @@ class JudgesThings(Peer):
     def __init__(self, wire: Wire, problem: Problem) -> None:
         super().__init__(wire, 0)
         self.problem = problem
-        self.methods: dict[int, tuple[str, ...]] = {}  # what may be called of the checks' own objects
+        self.methods: dict[
+            int, tuple[str, ...]
+        ] = {}  # what may be called of the checks' own objects
 
     def describe(self, writer: Writer, value: Any) -> Any:
         if (part := _part(value)) and part[0] == self.problem.key:
-            raise Unknown(f"{part[1]} of the reference itself, which could be handed back as the answer")
+            raise Unknown(
+                f"{part[1]} of the reference itself, which could be handed back as the answer"
+            )
         if isinstance(value, torch.Generator):
             return self._generator(writer, value)
         if isinstance(value, GPT2Config):
@@ -44,15 +48,25 @@ class JudgesThings(Peer):
         if hasattr(value, "__next__"):
             return ["o", self._offer(value, "__next__", "__iter__"), {"kind": "iterator"}]
         if callable(value):
-            name, signature = getattr(value, "__name__", "function"), standins.signature_of(value, writer)
+            name, signature = (
+                getattr(value, "__name__", "function"),
+                standins.signature_of(value, writer),
+            )
             about = {"kind": "function", "name": name, "signature": signature}
             return ["o", self._offer(value, "__call__"), about]
         kind = type(value)
         methods = [name for name in ("__len__", "__iter__") if hasattr(kind, name)]
         if not kind.__module__.startswith("torch."):
-            methods += [n for n in dir(kind) if not n.startswith("_") and callable(getattr(kind, n))]
+            methods += [
+                n for n in dir(kind) if not n.startswith("_") and callable(getattr(kind, n))
+            ]
         data = {k: v for k, v in vars(value).items() if not k.startswith("_") and _is_plain(v)}
-        about = {"kind": "object", "name": kind.__name__, "methods": methods, "data": writer.value(data)}
+        about = {
+            "kind": "object",
+            "name": kind.__name__,
+            "methods": methods,
+            "data": writer.value(data),
+        }
         return ["o", self._offer(value, *methods), about]
 
     def _offer(self, value: Any, *methods: str) -> int:

@@ -45,12 +45,19 @@ class LearnersFile(Peer):
 
     def __init__(self, wire: Wire) -> None:
         super().__init__(wire, 1)
-        self.earlier: dict[str, str] = {}  # the text of each part that the file may build on, by key
+        self.earlier: dict[
+            str, str
+        ] = {}  # the text of each part that the file may build on, by key
         self.loaded: dict[str, ModuleType] = {}
         self.module = ModuleType("solution")
 
     def load(
-        self, source: str, file: str, earlier: dict[str, str], library: dict[str, str], packages: list[str]
+        self,
+        source: str,
+        file: str,
+        earlier: dict[str, str],
+        library: dict[str, str],
+        packages: list[str],
     ) -> Any:
         """Execute the student's file; what is wrong with it, as (kind, message, line, code), or None.
 
@@ -68,7 +75,9 @@ class LearnersFile(Peer):
             made.__path__ = []  # type: ignore[attr-defined]
             exec(compile(text, f"<{name}>", "exec", dont_inherit=True), made.__dict__)
             public = [n for n in getattr(made, "__all__", vars(made)) if not n.startswith("_")]
-            vars(common).update({n: vars(made)[n] for n in public if n in ("GPT2Config", "gpt2_tokenizer")})
+            vars(common).update(
+                {n: vars(made)[n] for n in public if n in ("GPT2Config", "gpt2_tokenizer")}
+            )
         try:
             self.module = _execute(source, file, "solution")
         except NotImplementedError as error:
@@ -170,7 +179,8 @@ def _methods(kind: type) -> set[str]:
         for base in kind.__mro__
         if base.__module__ in _LEARNERS
         for name, value in vars(base).items()
-        if not name.startswith("_") and isinstance(value, types.FunctionType | classmethod | staticmethod)
+        if not name.startswith("_")
+        and isinstance(value, types.FunctionType | classmethod | staticmethod)
     }
 
 

@@ -25,15 +25,21 @@ from .wire import Over, Wire
 class Peer(Shared):
     """What both sides have in common: putting questions and answering them."""
 
-    special: ClassVar[dict[str, type[BaseException]]] = {}  # exceptions beyond the builtins that may cross
+    special: ClassVar[
+        dict[str, type[BaseException]]
+    ] = {}  # exceptions beyond the builtins that may cross
     may_look = True  # at attributes of the other side's objects that it did not describe
 
     def __init__(self, wire: Wire, first: int) -> None:
         super().__init__(first)
         self.wire = wire
-        self.calls: dict[int, tuple[list[Tensor], list[Tensor]]] = {}  # results and what they depend on
+        self.calls: dict[
+            int, tuple[list[Tensor], list[Tensor]]
+        ] = {}  # results and what they depend on
         self.errors: dict[int, BaseException] = {}  # of this side, on their way through the other
-        self.given: list[Tensor] = []  # came with the question that is being answered, and need a gradient
+        self.given: list[
+            Tensor
+        ] = []  # came with the question that is being answered, and need a gradient
 
     def fresh(self) -> None:
         super().fresh()
@@ -62,11 +68,19 @@ class Peer(Shared):
         number = self.slots.number(tensor)
         came = any(tensor is t for t in self.given)
         # A view that is made without gradients calls itself a leaf, and is none that anybody could optimize.
-        if number is None and tensor.requires_grad and tensor.is_leaf and not came and not tensor._is_view():
+        if (
+            number is None
+            and tensor.requires_grad
+            and tensor.is_leaf
+            and not came
+            and not tensor._is_view()
+        ):
             number = self.slot(tensor, loose=not isinstance(tensor, nn.Parameter))
         if number is not None:
             return ["p", number, isinstance(tensor, nn.Parameter)]
-        needs = torch.is_grad_enabled() and (tensor.grad_fn is not None or (came and tensor.requires_grad))
+        needs = torch.is_grad_enabled() and (
+            tensor.grad_fn is not None or (came and tensor.requires_grad)
+        )
         if needs:
             writer.needing.append(tensor)
         writer.plain.append(tensor)
@@ -121,7 +135,11 @@ class Peer(Shared):
             Over: the other side does not keep to the rules, or is gone. Else what it raised.
         """
         writer = Writer(self.write)
-        question = {"ask": what, "args": [writer.value(a) for a in args], "grad": torch.is_grad_enabled()}
+        question = {
+            "ask": what,
+            "args": [writer.value(a) for a in args],
+            "grad": torch.is_grad_enabled(),
+        }
         self._send(writer, question | self.details(writer, what, args))
         try:
             return self._hear(writer.needing)
@@ -225,7 +243,9 @@ class Peer(Shared):
         results, inputs = self.calls[call]
         if getattr(results[index], "_is_elsewhere", False):
             gradient._is_elsewhere = True
-        found = torch.autograd.grad(results[index], inputs, gradient, retain_graph=True, allow_unused=True)
+        found = torch.autograd.grad(
+            results[index], inputs, gradient, retain_graph=True, allow_unused=True
+        )
         return [g if g is None else g.detach() for g in found]
 
     answers: ClassVar[dict[str, Callable[..., Any]]] = {"backward": backward}

@@ -61,7 +61,9 @@ class Shared:
         self.objects[number], self.numbers[id(module)] = module, number
         return module
 
-    def slot(self, tensor: Tensor, place: tuple[nn.Module, str] | None = None, *, loose: bool = False) -> int:
+    def slot(
+        self, tensor: Tensor, place: tuple[nn.Module, str] | None = None, *, loose: bool = False
+    ) -> int:
         """The number of a tensor that both sides hold from now on."""
         number = self.slots.number(tensor)
         if number is None:

@@ -68,7 +68,11 @@ class Slot:
                 tensor.copy_(new)
             else:
                 tensor.data = new
-            if needs_grad is not tensor.requires_grad and tensor.is_leaf and tensor.is_floating_point():
+            if (
+                needs_grad is not tensor.requires_grad
+                and tensor.is_leaf
+                and tensor.is_floating_point()
+            ):
                 tensor.requires_grad_(bool(needs_grad))
             if self.loose:
                 tensor.grad = None if grad is None else reader.tensor(grad)

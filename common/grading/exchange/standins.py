@@ -43,7 +43,9 @@ class Remote:
 class RemoteFunction(Remote):
     """A function, or a method of an object."""
 
-    def __init__(self, peer: Peer, number: int, name: str, signature: inspect.Signature | None) -> None:
+    def __init__(
+        self, peer: Peer, number: int, name: str, signature: inspect.Signature | None
+    ) -> None:
         self._peer, self._number, self.__name__ = peer, number, name
         if signature is not None:
             self.__signature__ = signature
@@ -226,7 +228,13 @@ def signature_of(function: Any, writer: Any) -> list[Any] | None:
 def _written(parameter: inspect.Parameter, writer: Any) -> list[Any]:
     default: list[Any] = []
     if parameter.default is not inspect.Parameter.empty:
-        plain = parameter.default is None or type(parameter.default) in (bool, int, float, str, tuple)
+        plain = parameter.default is None or type(parameter.default) in (
+            bool,
+            int,
+            float,
+            str,
+            tuple,
+        )
         default = [writer.value(parameter.default)] if plain else ["..."]
         default.append(plain)
     return [parameter.name, parameter.kind.name, default]

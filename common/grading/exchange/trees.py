@@ -78,7 +78,9 @@ def build(peer: Peer, reader: Reader, node: list[Any], depth: int = 0) -> nn.Mod
     for name, slot in parameters.items():
         module._parameters[_plain(name)] = None if slot is None else peer.parameter(slot)
     for name, (slot, persistent) in buffers.items():
-        module._buffers[_plain(name)] = None  # register_buffer would ask the other side whether it is there
+        module._buffers[_plain(name)] = (
+            None  # register_buffer would ask the other side whether it is there
+        )
         if not persistent:
             module._non_persistent_buffers_set.add(name)
         if slot is not None:

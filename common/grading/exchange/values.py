@@ -100,7 +100,10 @@ class Writer:
         """A NumPy array, by a tensor."""
         if array.dtype.name not in _NUMPY:
             raise Unknown(f"an array of type {array.dtype}")
-        return ["array", self.tensor(torch.from_numpy(numpy.ascontiguousarray(array)).reshape(array.shape))]
+        return [
+            "array",
+            self.tensor(torch.from_numpy(numpy.ascontiguousarray(array)).reshape(array.shape)),
+        ]
 
 
 class Reader:

@@ -55,7 +55,9 @@ class Wire:
         """
         head, body = _SIZES.unpack(self._read(_SIZES.size))
         if head > self.most // 4 or head + body > self.most:
-            raise Over("rules", f"a message of {head + body:,} bytes; at most {self.most:,} are taken")
+            raise Over(
+                "rules", f"a message of {head + body:,} bytes; at most {self.most:,} are taken"
+            )
         text = self._read(head)
         data = memoryview(self._read(body))
         try:

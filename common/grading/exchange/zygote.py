@@ -127,7 +127,12 @@ class Zygote:
         os.closerange(keep + 1, 1 << 16)
         os.chdir(what["folder"])
         os.environ.clear()
-        os.environ |= {"HOME": what["folder"], "TMPDIR": what["folder"], "HF_HUB_OFFLINE": "1", "LANG": "C.UTF-8"}
+        os.environ |= {
+            "HOME": what["folder"],
+            "TMPDIR": what["folder"],
+            "HF_HUB_OFFLINE": "1",
+            "LANG": "C.UTF-8",
+        }
         memory = self.size + what["memory"]
         confine.limit(seconds=what["seconds"], memory=memory, processes=what["processes"])
         confine.become(what["account"])
