@@ -31,7 +31,7 @@ FULL = {
     "mistakes": ["tests/test_mistakes.py"],
     "skeletons": ["tests/test_course.py", "-k", "skeleton"],
     "watch": ["tests/test_watch.py", "tests/test_running.py"],
-    "grading": ["tests/test_grading.py", "-m", "not slow"],
+    "grading": ["tests/test_grading.py", "tests/test_grading_runs.py", "-m", "not slow"],
     "train": ["tests/test_train.py", "-k", "comes_out or never_stopped or transformers_loads"],
     "interview": ["tests/test_interview.py"],
     "internals": ["tests/test_internals.py"],
@@ -39,7 +39,7 @@ FULL = {
 REDUCED = FULL | {
     "mistakes": ["tests/test_mistakes.py", "-k", "05: or 09: or 12: or 13:"],
     "watch": ["tests/test_watch.py", "-k", "skeleton_to_the_next"],
-    "grading": ["tests/test_grading.py", "-k", "a_class"],
+    "grading": ["tests/test_grading_runs.py", "-k", "gets_what_it_earned"],
     "train": ["tests/test_train.py", "-k", "comes_out"],
     "interview": ["tests/test_interview.py", "-k", "submitted_early"],
 }
