@@ -9,7 +9,7 @@ import random
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -213,13 +213,14 @@ def test_gradients_are_those_of_one_process(stand_in):
     layer = stand_in(LAYER).Scale(3).eval()
     x = torch.randn(2, 3, requires_grad=True)
     (layer(x) ** 2).sum().backward()
-    found = [x.grad, *(p.grad for p in layer.parameters())]
+    found = [t.grad for t in (x, *layer.parameters())]
     y = x.detach().clone().requires_grad_()
     weights = [p.detach().clone().requires_grad_() for p in layer.parameters()]
     ((torch.nn.functional.linear(y, weights[1], weights[2]) * weights[0] + 1) ** 2).sum().backward()
-    assert all(
-        torch.allclose(a, b.grad, atol=1e-5) for a, b in zip(found, [y, *weights], strict=True)
-    )
+    for mine, tensor in zip(found, [y, *weights], strict=True):
+        assert mine is not None
+        assert tensor.grad is not None
+        assert torch.allclose(mine, tensor.grad, atol=1e-5)
     with torch.no_grad():
         assert not layer(x).requires_grad
 
@@ -272,10 +273,11 @@ def test_functions_of_the_check_are_called_and_differentiated(stand_in):
     module, scale = stand_in(LAYER), torch.tensor(3.0, requires_grad=True)
     x = torch.ones(2, requires_grad=True)
     module.twice(lambda y: y * scale, x).sum().backward()
+    assert x.grad is not None
     assert x.grad.tolist() == [9.0, 9.0]
     with pytest.raises(ZeroDivisionError) as caught:
         module.twice(lambda y: 1 / 0, x)
-    assert caught.tb, "the check's own exception, not a copy"
+    assert caught.traceback[-1].name == "<lambda>", "the check's own exception, not a copy"
 
 
 def test_what_was_changed_is_a_claim_unless_it_is_believed(stand_in):
@@ -296,7 +298,9 @@ def test_exceptions_keep_their_kind_their_words_and_the_learners_line(stand_in):
     with pytest.raises(KeyError) as caught:
         module.fail("key")
     assert caught.value.args == ("k", 3)
-    assert caught.value.learners_frames[-1].line == 'if kind == "key": raise KeyError("k", 3)'
+    assert (
+        vars(caught.value)["learners_frames"][-1].line == 'if kind == "key": raise KeyError("k", 3)'
+    )
     with pytest.raises(NotImplementedError, match="problem 05: fail"):
         module.fail("todo")
     with pytest.raises(ValueError, match="own words"):
@@ -352,7 +356,7 @@ def test_plain_values_survive(stand_in):
 
 
 @contextmanager
-def judge_who_hears(*messages: bytes) -> Iterator[Judge]:
+def judge_who_hears(*messages: bytes) -> Generator[Judge]:
     """A judge to whom these bytes are sent, whatever it asks."""
     ours, theirs = socket.socketpair()
     with ours, theirs:

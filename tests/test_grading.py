@@ -312,10 +312,10 @@ def test_what_is_known_is_not_asked_again_unless_somebody_wants_it(tmp_path: Pat
 
 def test_no_student_pays_for_a_reference_that_fails(tmp_path: Path):
     grader = Fake()
-    grader.grade = lambda files: {FIVE.name: Fake().grade({"": "test_more"})[FIVE.name]}  # type: ignore[method-assign]
+    grader.grade = lambda files: {FIVE.name: Fake().grade({"": "test_more"})[FIVE.name]}
     with pytest.raises(CourseError, match="reference of 05-causal-masking does not earn all"):
         rehearse(grader, [FIVE], SCHEME, Journal(tmp_path, ""))
-    grader.grade = lambda files: {FIVE.name: Fake().grade({"": " ".join(CHECKS)})[FIVE.name]}  # type: ignore[method-assign]
+    grader.grade = lambda files: {FIVE.name: Fake().grade({"": " ".join(CHECKS)})[FIVE.name]}
     with pytest.raises(CourseError, match="untouched skeleton of 05-causal-masking earns"):
         rehearse(grader, [FIVE], SCHEME, Journal(tmp_path / "new", ""))
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def undisturbed(tmp_path_factory) -> Path:
 
 
 @contextlib.contextmanager
-def begun(arguments: list[str], journal: Path, lines: int) -> Iterator[subprocess.Popen[bytes]]:
+def begun(arguments: list[str], journal: Path, lines: int) -> Generator[subprocess.Popen[Any]]:
     """A run, as soon as its journal has so many lines."""
     process = subprocess.Popen(
         arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -104,7 +104,7 @@ def begun(arguments: list[str], journal: Path, lines: int) -> Iterator[subproces
         process.wait()
 
 
-def wait_for(met: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(met: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
     while not met():
         assert process.poll() is None, "it ended before"
         time.sleep(0.02)
@@ -219,7 +219,7 @@ def test_a_cluster_that_loses_a_worker_gives_what_one_machine_gives(
     }
     dask = str(Path(sys.executable).with_name("dask"))
 
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
+    def start(*arguments: str) -> subprocess.Popen[Any]:
         return subprocess.Popen(
             [dask, *arguments, "--scheduler-file", str(contact)], cwd=tmp_path, env=environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

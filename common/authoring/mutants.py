@@ -11,7 +11,7 @@ import ast
 import copy
 import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -214,7 +214,7 @@ def survives(problem: Problem, source: str) -> bool:
 
 
 @contextmanager
-def limited() -> Iterator[None]:
+def limited() -> Generator[None]:
     """Raise KeyboardInterrupt in what runs too long."""
     alarm = threading.Timer(SECONDS, _thread.interrupt_main)
     alarm.start()

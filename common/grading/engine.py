@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from common.course.catalogue import ROOT, Problem, find
@@ -253,7 +253,7 @@ class _Judge:
 
 
 @contextlib.contextmanager
-def _sockets() -> Iterator[tuple[list[socket.socket], list[socket.socket]]]:
+def _sockets() -> Generator[tuple[list[socket.socket], list[socket.socket]]]:
     """Two pairs of sockets, ours and theirs; theirs are closed here in the end."""
     pairs = [socket.socketpair(), socket.socketpair()]
     theirs = [pair[1] for pair in pairs]

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -55,7 +55,7 @@ class Journal:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Generator[None]:
     """A block that no other run enters with the same folder.
 
     Raises:

@@ -87,9 +87,9 @@ class Agents:
         if not self.said:
             self.said = _heard(self.orders) or {}
         if not self.said.get("ready"):
-            raise CourseError(
-                f"the process for submissions does not start: {self.process.stderr.read()}"
-            )  # type: ignore[union-attr]
+            assert self.process.stderr
+            says = self.process.stderr.read()
+            raise CourseError(f"the process for submissions does not start: {says}")
 
     @property
     def filters(self) -> bool:
@@ -104,7 +104,8 @@ class Agents:
     def close(self) -> None:
         self.orders.close()
         self.process.wait()
-        self.process.stderr.close()  # type: ignore[union-attr]
+        assert self.process.stderr
+        self.process.stderr.close()
 
 
 class Room:

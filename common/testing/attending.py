@@ -121,6 +121,7 @@ def assert_gradients_of(
         if mine[name] is None:
             observe(f"the gradient of {name}", None)
             fail(f"no gradient reaches {name}:", expected="a gradient", got="None", because=UNCUT)
+        assert gradient is not None, name
         assert_close(
             mine[name], gradient, f"the gradient of {name}", because=because, atol=atol, rtol=atol
         )

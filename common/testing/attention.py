@@ -6,21 +6,13 @@ H n_head, D = C // H.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from common.testing.asserts import (
-    assert_close,
-    assert_gradients,
-    assert_tensor,
-    assert_true,
-    fail,
-)
+from common.testing.asserts import assert_close, assert_gradients, assert_tensor, assert_true
 from common.testing.context import observe
 from common.testing.dropout import assert_dropped
 from common.testing.modules import draw
@@ -161,45 +153,6 @@ def assert_large_scores(model: Any, x: Tensor, n_head: int, *, causal: bool) -> 
         )
 
 
-def assert_same_gradients(
-    learner: nn.Module, oracle: nn.Module, x: Tensor, *, free: Sequence[str] = ()
-) -> None:
-    """Check the gradients of the input and of every parameter against a module with the same parameters.
-
-    Args:
-        free: names of parameters that cannot change the output, and may have a gradient or none.
-    """
-    direction = draw("direction", *x.shape)
-    found = []
-    for model in (oracle, learner):
-        leaf = x.clone().requires_grad_()
-        (assert_tensor(model(leaf), "the output") * direction).sum().backward()
-        found.append(
-            {"the input": leaf.grad, **{f"`{n}`": p.grad for n, p in model.named_parameters()}}
-        )
-    right, mine = found
-    for name, gradient in right.items():
-        if name.strip("`") in free:
-            continue
-        if mine[name] is None:
-            observe(f"the gradient of {name}", None)
-            fail(
-                f"no gradient reaches {name}:",
-                expected="a gradient",
-                got="None",
-                because=_UNCUT,
-            )
-        assert_close(
-            mine[name], gradient, f"the gradient of {name}", because=_UNCUT, atol=1e-4, rtol=1e-4
-        )
-
-
-_UNCUT = (
-    "Learning goes the way back from the result to the parameters, through every step; "
-    "detach(), .data, .item() and torch.no_grad() cut it."
-)
-
-
 def assert_every_head_learns(model: Any, x: Tensor) -> None:
     """Check that the gradient reaches every parameter, and every row of c_attn."""
     C = x.size(-1)
@@ -212,35 +165,6 @@ def assert_every_head_learns(model: Any, x: Tensor) -> None:
         because=f"Rows 0 to {C - 1} make queries, {C} to {2 * C - 1} keys, {2 * C} to {3 * C - 1} values, and every "
         "head uses its own.",
     )
-
-
-def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
-    """Check that the model, moved to bfloat16 or float16, gives about what it gives in float32."""
-    with torch.no_grad():
-        right = assert_tensor(model(*inputs), "the output")
-        for dtype, atol in ((torch.bfloat16, 0.3), (torch.float16, 0.05)):
-            name = str(dtype).removeprefix("torch.")
-            cast = [x.to(dtype) if x.is_floating_point() else x for x in inputs]
-            try:
-                out = copy.deepcopy(model).to(dtype)(*cast)
-            except RuntimeError as error:
-                if "overflow" not in str(error):
-                    raise
-                observe(f"{name} overflows", True)
-                fail(
-                    f"after .to({dtype}) the output cannot be computed: {str(error).splitlines()[0]}",
-                    because="The largest number of float16 is 65504, so a large number of your own, such as -1e9 in "
-                    "place of -torch.inf, does not fit; torch.finfo(scores.dtype).min does in every type.",
-                )
-            assert_close(
-                assert_tensor(out, "the output").float(),
-                right,
-                f"the output in {name}, compared with your own in float32,",
-                because=f"With the same numbers in {name} only rounding may differ; infinite numbers in sums and "
-                "products become NaN.",
-                atol=atol,
-                rtol=atol,
-            )
 
 
 # --- dropout -------------------------------------------------------------------------------------

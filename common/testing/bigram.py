@@ -85,13 +85,17 @@ def taught(gain: float = 1.0, dropout: float = 0.0) -> Bigram:
 
 def batch(name: str, B: int, T: int, vocab_size: int = V) -> Batch:
     """Inputs and targets that follow from the name."""
-    return tuple(draw_ids(f"{name} {part}", B, T, vocab_size=vocab_size) for part in ("in", "out"))
+    inputs, targets = (
+        draw_ids(f"{name} {part}", B, T, vocab_size=vocab_size) for part in ("in", "out")
+    )
+    return inputs, targets
 
 
 def mean_loss(table: Tensor, batches: Sequence[Batch]) -> Tensor:
     """The mean cross-entropy over all tokens of these batches, for logits table[id]."""
     pairs = [(table[ids].flatten(0, 1), targets.flatten()) for ids, targets in batches]
-    return F.cross_entropy(*(torch.cat(part) for part in zip(*pairs, strict=True)))
+    logits, targets = (torch.cat(part) for part in zip(*pairs, strict=True))
+    return F.cross_entropy(logits, targets)
 
 
 def on_the_cpu(batches: Sequence[Batch]) -> list[Batch]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ def walk(params: Sequence[Tensor], optimizer: Any, steps: int, size: float = 1.0
 def assert_as_torch(
     solution: Any,
     name: str,
-    play: Callable[[list[Tensor], Any], None],
+    play: FunctionType,
     what: str,
     because: str,
     *,

@@ -7,7 +7,7 @@ T tokens, V vocab_size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,7 +73,7 @@ class _Notes:
 
 
 @contextmanager
-def _noting() -> Iterator[_Notes]:
+def _noting() -> Generator[_Notes]:
     notes = _Notes()
     handles = [
         register_module_forward_pre_hook(notes.before),

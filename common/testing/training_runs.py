@@ -48,7 +48,7 @@ def once(function: Callable[..., Any], key: object, make: Callable[[], Made]) ->
 
 def settings(**changes: Any) -> dict[str, Any]:
     """The arguments of a small run. Its sizes get their letters for messages."""
-    given = {**SMALL, **changes}
+    given: dict[str, Any] = {**SMALL, **changes}
     name_sizes(
         V=given["vocab_size"], C=given["embed_dim"], T=given["block_size"], B=given["batch_size"]
     )

@@ -28,8 +28,8 @@ from common.testing import (
     tiny,
     twins,
 )
-from common.testing.attention import assert_half_precision, assert_same_gradients
 from common.testing.causality import assert_finite
+from common.testing.comparisons import assert_half_precision, assert_same_gradients
 
 CONFIG = tiny()
 B, T, C, N = 4, 6, CONFIG.n_embd, CONFIG.n_positions

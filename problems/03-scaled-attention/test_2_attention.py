@@ -25,7 +25,7 @@ from common.testing.attending import (
     assert_works_elsewhere,
     pair_of,
 )
-from common.testing.attention import assert_half_precision
+from common.testing.comparisons import assert_half_precision
 
 B, T, S, D, E = 4, 3, 5, 7, 9
 AXES: dict[str, int] = {}  # as they are drawn

@@ -30,17 +30,16 @@ from common.testing.attention import (
     assert_equal_scores_average,
     assert_equals_torchs_attention,
     assert_every_head_learns,
-    assert_half_precision,
     assert_heads_stay_in_their_channels,
     assert_large_scores,
     assert_only_weights_are_dropped,
     assert_resid_dropout,
-    assert_same_gradients,
     assert_score_scale,
     assert_single_token_gets_its_value,
     assert_weights_sum_to_one,
 )
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
+from common.testing.comparisons import assert_half_precision, assert_same_gradients
 
 CONFIG = tiny()
 B, T, C, H, N = 4, 7, CONFIG.n_embd, CONFIG.n_head, CONFIG.n_positions

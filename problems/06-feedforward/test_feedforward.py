@@ -27,8 +27,8 @@ from common.testing import (
     tiny,
     twins,
 )
-from common.testing.attention import assert_half_precision, assert_same_gradients
 from common.testing.causality import assert_finite
+from common.testing.comparisons import assert_half_precision, assert_same_gradients
 from common.testing.feed_forward import GELU_ATOL, assert_activation
 
 CONFIG = tiny()

@@ -24,8 +24,8 @@ from common.testing import (
     fill,
     observe,
 )
-from common.testing.attention import assert_half_precision, assert_same_gradients
 from common.testing.causality import assert_finite
+from common.testing.comparisons import assert_half_precision, assert_same_gradients
 
 B, T, C = 4, 7, 15
 AXES = {"B": B, "T": T, "C": C}

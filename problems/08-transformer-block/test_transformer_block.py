@@ -29,13 +29,12 @@ from common.testing import (
 )
 from common.testing.attention import (
     assert_equal_scores_average,
-    assert_half_precision,
     assert_heads_stay_in_their_channels,
-    assert_same_gradients,
     assert_score_scale,
     assert_single_token_gets_its_value,
 )
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
+from common.testing.comparisons import assert_half_precision, assert_same_gradients
 from common.testing.feed_forward import GELU_ATOL, assert_activation
 
 CONFIG = tiny()

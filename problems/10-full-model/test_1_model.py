@@ -24,9 +24,9 @@ from common.testing import (
     fill,
     tiny,
 )
-from common.testing.attention import assert_half_precision
 from common.testing.calls import assert_nothing_is_kept
 from common.testing.causality import assert_finite
+from common.testing.comparisons import assert_half_precision
 
 CONFIG = tiny()
 B, T = 2, 4

@@ -27,17 +27,16 @@ from common.testing.attention import (
     assert_attn_dropout,
     assert_equals_torchs_attention,
     assert_every_head_learns,
-    assert_half_precision,
     assert_heads_stay_in_their_channels,
     assert_large_scores,
     assert_only_weights_are_dropped,
     assert_resid_dropout,
-    assert_same_gradients,
     assert_score_scale,
     assert_single_token_gets_its_value,
     assert_weights_sum_to_one,
 )
 from common.testing.causality import assert_causal, assert_finite
+from common.testing.comparisons import assert_half_precision, assert_same_gradients
 from common.testing.elsewhere import DevicesDiffer, elsewhere
 
 CONFIG = tiny()

@@ -21,8 +21,8 @@ from common.testing import (
     name_sizes,
 )
 from common.testing.attending import assert_gradients_of, assert_works_elsewhere
-from common.testing.attention import assert_half_precision
 from common.testing.causality import assert_finite
+from common.testing.comparisons import assert_half_precision
 
 B, T, C, H = 2, 5, 12, 3
 D = C // H

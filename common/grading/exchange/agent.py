@@ -15,10 +15,10 @@ import itertools
 import operator
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from . import claims, hub
 from .files import Copies
 from .learners_file import LearnersFile
 from .peer import Peer
-from .values import Reader, Writer, data_of
+from .values import Reader, Writer, data_of, mark_elsewhere
 from .wire import Wire
 
 _DO: dict[str, Callable[..., Any]] = {
@@ -83,7 +83,8 @@ class Agent(LearnersFile):
 
     def serve(self) -> None:
         """Answer until the other side ends it."""
-        sys.stdout, sys.breakpointhook = self.printed, _no_terminal
+        sys.stdout = self.printed
+        sys.breakpointhook = _no_terminal  # ty: ignore[invalid-assignment]  # it knows one such function
         while True:
             self.serve_one()
 
@@ -132,7 +133,7 @@ class Agent(LearnersFile):
     @contextlib.contextmanager
     def answering(
         self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         self._lend(reader)
         given = [(t, data_of(t)) for t in reader.plain]
         self.watched += [(t, _version(t)) for t in reader.plain]
@@ -205,7 +206,7 @@ class Agent(LearnersFile):
         return changed
 
     @contextlib.contextmanager
-    def _listening(self, numbers: list[int], events: list[Any]) -> Iterator[None]:
+    def _listening(self, numbers: list[int], events: list[Any]) -> Generator[None]:
         """Note what goes into and comes out of these modules."""
         handles = []
         for number in numbers:
@@ -225,17 +226,17 @@ class Agent(LearnersFile):
                 handle.remove()
 
     @contextlib.contextmanager
-    def _elsewhere(self, numbers: list[int]) -> Iterator[None]:
+    def _elsewhere(self, numbers: list[int]) -> Generator[None]:
         """The second device that common.testing.elsewhere invents; these tensors lie on it."""
         marked = [self.slots[number].now() for number in numbers]
         for tensor in marked:
-            tensor._is_elsewhere = True
+            mark_elsewhere(tensor)
         try:
             with self.elsewhere.elsewhere():
                 yield
         finally:
             for tensor in marked:
-                tensor._is_elsewhere = False
+                mark_elsewhere(tensor, there=False)
 
     def built(self, module: nn.Module) -> None:
         for part in module.modules():
@@ -274,5 +275,5 @@ def _held(container: Any) -> list[Any]:
     )
 
 
-def _no_terminal(*_: Any, **__: Any) -> None:
+def _no_terminal(*_: Any, **__: Any) -> NoReturn:
     raise NoTerminal

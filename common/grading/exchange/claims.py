@@ -7,7 +7,7 @@ says which checks rest on it, and the marks count those only beside others that 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
@@ -131,7 +131,7 @@ def restructure(module: nn.Module, changes: list[list[str]]) -> None:
 @contextlib.contextmanager
 def steps_told(
     slots: Slots, tell: Callable[[int, list[tuple[int, Tensor | None]]], Any]
-) -> Iterator[None]:
+) -> Generator[None]:
     """Tell of each step of any of torch's optimizers: which one it is, and the gradients that it found."""
 
     def stepped(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -162,3 +162,24 @@ class Optimizer:
             slots[number].now().grad = gradient
         for hook in hooks:
             hook(self, (), {})
+
+
+# --- the steps of a training run, where a check has one recorded ---------------------------------
+
+
+def is_step(step: Any) -> bool:
+    """Whether this is what common.testing.recording notes of a step."""
+    kinds = {
+        "ids": Tensor,
+        "before": dict,
+        "random": Tensor,
+        "training": bool,
+        "error": Tensor,
+        "stale": bool,
+    }
+    return (
+        isinstance(step, dict)
+        and step.keys() == kinds.keys()
+        and all(isinstance(step[name], kind) for name, kind in kinds.items())
+        and all(isinstance(n, str) and isinstance(p, Tensor) for n, p in step["before"].items())
+    )

@@ -76,7 +76,7 @@ def read(node: dict[str, Any], special: dict[str, type[BaseException]]) -> BaseE
         error = RuntimeError(f"{name}: {' '.join(map(str, arguments))}")
     else:
         error = kind(*arguments)
-    error.learners_frames = [  # type: ignore[attr-defined]
+    vars(error)["learners_frames"] = [
         traceback.FrameSummary(str(file), int(line), str(function), line=str(code))
         for file, line, function, code in node["frames"][-_MOST_FRAMES:]
     ]

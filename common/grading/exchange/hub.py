@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 _PLACES = ("huggingface_hub", "huggingface_hub.file_download")
@@ -31,7 +31,7 @@ def not_there() -> type[Exception]:
 
 
 @contextlib.contextmanager
-def standing_in(download: Callable[..., Any], cache: str, modules: list[Any]) -> Iterator[None]:
+def standing_in(download: Callable[..., Any], cache: str, modules: list[Any]) -> Generator[None]:
     """Let hf_hub_download be another function, and the hub offline with this cache.
 
     Args:

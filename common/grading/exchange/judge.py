@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,8 @@ from common.course.catalogue import Problem
 from common.grading.exchange import claims, files, hub, trees
 from common.grading.exchange.judges_things import JudgesThings
 from common.grading.exchange.slots import Slot
-from common.grading.exchange.standins import (
-    RemoteClass,
-    RemoteFunction,
-    RemoteObject,
-)
-from common.grading.exchange.values import Reader, Writer, number
+from common.grading.exchange.standins import RemoteClass, RemoteFunction, RemoteObject
+from common.grading.exchange.values import Reader, Writer, is_elsewhere, number
 from common.grading.exchange.wire import Over, Wire
 from common.grading.libraries import earlier, library, packages
 from common.judging.checks import Check, NoTerminal
@@ -34,13 +30,8 @@ from common.testing.elsewhere import DevicesDiffer
 # The functions and classes whose business is to change what they are given. All others get the checks' own
 # tensors, modules, lists and dicts to look at: what a student's process says it did to them is a claim.
 MAY_CHANGE = {"11": {"init_weights"}, "16": {"pretrain"}, "interview-04": {"Adam", "AdamW"}}
-_RUNS = {
-    "call",
-    "forward",
-    "method",
-    "do",
-    "record",
-}  # questions that run a learner's code, which may draw numbers
+# Questions that run a learner's code, which may draw numbers.
+_RUNS = {"call", "forward", "method", "do", "record"}
 
 
 class StandIn(ModuleType):
@@ -65,22 +56,19 @@ class Judge(JudgesThings):
     that asks whether an input was left alone has to pass in both ways.
     """
 
-    special: ClassVar = {"DevicesDiffer": DevicesDiffer, "NoTerminal": NoTerminal}
-
     def __init__(self, wire: Wire, problem: Problem) -> None:
         super().__init__(wire, problem)
+        self.special = {"DevicesDiffer": DevicesDiffer, "NoTerminal": NoTerminal}
         self.names: dict[str, Any] = {}  # functions and classes that were asked for
         self.lent: list[Any] = []  # the checks' lists and dicts that went along
         self.crossed: list[Tensor] = []  # tensors that went along or came back, in their order
         self.optimizers: dict[int, claims.Optimizer] = {}
         self.events: list[Any] = []
         self.believes = self.claimed = False
-        self.changing: set[int] = (
-            set()
-        )  # numbers of what MAY_CHANGE names, and of the objects made by it
-        self.objection: AssertionError | None = (
-            None  # of a check's own function, which the student may have caught
-        )
+        # Numbers of what MAY_CHANGE names, and of the objects made by it.
+        self.changing: set[int] = set()
+        # Of a check's own function, which the student may have caught.
+        self.objection: AssertionError | None = None
         self.changes = 0  # questions under way whose business is to change something
 
     def load(self, source: str, file: Path) -> StandIn:
@@ -166,7 +154,7 @@ class Judge(JudgesThings):
         if what == "forward":
             more["listen"] = [self.number(part) for part in trees.hooked(args[0])]
         slots = self.slots.known.items()
-        marked = [number for number, s in slots if getattr(s.now(), "_is_elsewhere", False)]
+        marked = [number for number, s in slots if is_elsewhere(s.now())]
         if marked or writer.elsewhere:
             more["elsewhere"] = marked
         self.lent += writer.containers
@@ -188,7 +176,7 @@ class Judge(JudgesThings):
         answer = self.ask("record", function, settings)
         with self.by_the_rules():
             result, steps = answer
-            if not all(_is_step(step) for step in steps):
+            if not all(claims.is_step(step) for step in steps):
                 raise ValueError("a step of training that is none")
         return result, steps
 
@@ -264,7 +252,7 @@ class Judge(JudgesThings):
     @contextlib.contextmanager
     def answering(
         self, head: dict[str, Any], reader: Reader, reply: dict[str, Any]
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         with torch.set_grad_enabled(bool(head["grad"])):
             try:
                 yield
@@ -280,7 +268,7 @@ class Judge(JudgesThings):
         return "__call__" in self.methods.get(self.number(thing) or 0, ())
 
     @contextlib.contextmanager
-    def by_the_rules(self) -> Iterator[None]:
+    def by_the_rules(self) -> Generator[None]:
         try:
             yield
         except Exception as error:
@@ -290,24 +278,6 @@ class Judge(JudgesThings):
 def _modes() -> list[Any]:
     """The modes that a check has switched on, without the one that every message knows."""
     return [m for m in internals.function_modes() if type(m).__module__ != elsewhere.__name__]
-
-
-def _is_step(step: Any) -> bool:
-    """Whether this is what common.testing.recording notes of a step."""
-    kinds = {
-        "ids": Tensor,
-        "before": dict,
-        "random": Tensor,
-        "training": bool,
-        "error": Tensor,
-        "stale": bool,
-    }
-    return (
-        isinstance(step, dict)
-        and step.keys() == kinds.keys()
-        and all(isinstance(step[name], kind) for name, kind in kinds.items())
-        and all(isinstance(n, str) and isinstance(p, Tensor) for n, p in step["before"].items())
-    )
 
 
 def _overwrite(tensor: Tensor, new: Tensor) -> None:

@@ -68,11 +68,11 @@ class LearnersFile(Peer):
         self.earlier = earlier
         sys.meta_path.insert(0, _Only(packages))
         common = sys.modules["common"] = ModuleType("common")
-        common.__path__ = []  # type: ignore[attr-defined]
-        common.problem = self.problem  # type: ignore[attr-defined]
+        common.__path__ = []
+        vars(common)["problem"] = self.problem
         for name, text in library.items():
             made = sys.modules[name] = ModuleType(name)
-            made.__path__ = []  # type: ignore[attr-defined]
+            made.__path__ = []
             exec(compile(text, f"<{name}>", "exec", dont_inherit=True), made.__dict__)
             public = [n for n in getattr(made, "__all__", vars(made)) if not n.startswith("_")]
             vars(common).update(

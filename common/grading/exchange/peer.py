@@ -18,28 +18,25 @@ from .gradients import Tie
 from .shared import Shared
 from .slots import Slot
 from .standins import RemoteModule
-from .values import ELSEWHERE, NEEDS_GRAD, Reader, Unknown, Writer
+from .values import ELSEWHERE, NEEDS_GRAD, Reader, Unknown, Writer, is_elsewhere, mark_elsewhere
 from .wire import Over, Wire
 
 
 class Peer(Shared):
     """What both sides have in common: putting questions and answering them."""
 
-    special: ClassVar[
-        dict[str, type[BaseException]]
-    ] = {}  # exceptions beyond the builtins that may cross
     may_look = True  # at attributes of the other side's objects that it did not describe
 
     def __init__(self, wire: Wire, first: int) -> None:
         super().__init__(first)
         self.wire = wire
-        self.calls: dict[
-            int, tuple[list[Tensor], list[Tensor]]
-        ] = {}  # results and what they depend on
+        # Exceptions beyond the builtins that may cross.
+        self.special: dict[str, type[BaseException]] = {}
+        # Results and what they depend on.
+        self.calls: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
         self.errors: dict[int, BaseException] = {}  # of this side, on their way through the other
-        self.given: list[
-            Tensor
-        ] = []  # came with the question that is being answered, and need a gradient
+        # Came with the question that is being answered, and need a gradient.
+        self.given: list[Tensor] = []
 
     def fresh(self) -> None:
         super().fresh()
@@ -84,7 +81,7 @@ class Peer(Shared):
         if needs:
             writer.needing.append(tensor)
         writer.plain.append(tensor)
-        there = bool(getattr(tensor, "_is_elsewhere", False))
+        there = is_elsewhere(tensor)
         return writer.tensor(tensor, NEEDS_GRAD * needs + ELSEWHERE * there)
 
     def read(self, reader: Reader, node: list[Any]) -> Any:
@@ -169,7 +166,7 @@ class Peer(Shared):
             if not depends:
                 return tensor
             index = len(reader.needing)
-            return Tie.apply(self, head["call"], index, [tensor], *depends)  # type: ignore[return-value]
+            return Tie.apply(self, head["call"], index, [tensor], *depends)
 
         reader = Reader(data, self.read, tie)
         with self.by_the_rules():
@@ -186,7 +183,7 @@ class Peer(Shared):
         if "mine" in node:
             return self.errors[node["mine"]]
         error = errors.read(node, self.special)
-        error.number = node["number"]  # type: ignore[attr-defined]
+        vars(error)["number"] = node["number"]
         return error
 
     # --- answering -------------------------------------------------------------------------------
@@ -241,8 +238,8 @@ class Peer(Shared):
     def backward(self, call: int, index: int, gradient: Tensor) -> list[Tensor | None]:
         """The gradients of what a result depends on."""
         results, inputs = self.calls[call]
-        if getattr(results[index], "_is_elsewhere", False):
-            gradient._is_elsewhere = True
+        if is_elsewhere(results[index]):
+            mark_elsewhere(gradient)
         found = torch.autograd.grad(
             results[index], inputs, gradient, retain_graph=True, allow_unused=True
         )
@@ -254,7 +251,7 @@ class Peer(Shared):
 
     def _send(self, writer: Writer, head: dict[str, Any]) -> None:
         modes = [
-            [number, module.training]
+            (number, module.training)
             for number, known in self.modes.items()
             if (module := self.objects.get(number)) is not None and module.training != known
         ]

@@ -6,12 +6,12 @@ Each message brings what has changed since the last one, so both sides go on wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from .values import ELSEWHERE, Reader, Writer, data_of
+from .values import ELSEWHERE, Reader, Writer, data_of, is_elsewhere
 
 
 class Slot:
@@ -38,7 +38,7 @@ class Slot:
         """The tensor as it is on this side."""
         if self.place:
             module, name = self.place
-            return module._buffers[name]  # type: ignore[return-value]
+            return cast(Tensor, module._buffers[name])
         return self.tensor
 
     def state(self) -> tuple[Any, ...]:
@@ -54,8 +54,8 @@ class Slot:
             return None
         moved = self.address not in (0, tensor.data_ptr())
         self.known, self.address = state, tensor.data_ptr()
-        grad = writer.tensor(tensor.grad) if state[3] is not None else None
-        flags = ELSEWHERE if getattr(tensor, "_is_elsewhere", False) else 0
+        grad = writer.tensor(tensor.grad) if self.loose and tensor.grad is not None else None
+        flags = ELSEWHERE if is_elsewhere(tensor) else 0
         return [writer.tensor(tensor.detach(), flags), grad, tensor.requires_grad, moved]
 
     def take(self, reader: Reader, node: list[Any]) -> None:

@@ -202,7 +202,7 @@ def _forward(signature: inspect.Signature) -> Any:
         return self._peer.forward(self, args, kwargs)
 
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    vars(forward)["__signature__"] = inspect.Signature(
         [own, *signature.parameters.values()], __validate_parameters__=False
     )
     return forward

@@ -29,6 +29,7 @@ DTYPES = {
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _NUMPY = {"float16", "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8"}
 NEEDS_GRAD, ELSEWHERE = 1, 2  # flags of a tensor
+_IS_ELSEWHERE = "_is_elsewhere"  # the attribute that common.testing.elsewhere marks a tensor with
 _MOST_NUMBERS = 1 << 22  # in a tensor
 _MOST_VALUES = 1 << 20  # in a message
 _LONGEST_INT = 1 << 256
@@ -193,9 +194,19 @@ class Reader:
             tensor = self.needs(self, tensor)
             self.needing.append(tensor)
         if flags & ELSEWHERE:
-            tensor._is_elsewhere = True
+            mark_elsewhere(tensor)
         self.plain.append(tensor)
         return tensor
+
+
+def is_elsewhere(tensor: Tensor) -> bool:
+    """Whether it lies on the second device that common.testing.elsewhere invents."""
+    return bool(getattr(tensor, _IS_ELSEWHERE, False))
+
+
+def mark_elsewhere(tensor: Tensor, *, there: bool = True) -> None:
+    """Say that it lies there, or no longer does."""
+    setattr(tensor, _IS_ELSEWHERE, there)
 
 
 def data_of(tensor: Tensor) -> bytes:

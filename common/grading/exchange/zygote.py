@@ -30,8 +30,8 @@ _HERE = str(Path(__file__).resolve().parents[1])
 sys.path.insert(0, _HERE)
 
 import torch  # noqa: E402
-from exchange import agent, confine  # noqa: E402
-from exchange.wire import Over, Wire  # noqa: E402
+from exchange import agent, confine  # noqa: E402  # ty: ignore[import-not-found]
+from exchange.wire import Over, Wire  # noqa: E402  # ty: ignore[import-not-found]
 
 # Neither these modules nor the course's are to be had by a student's import.
 sys.path[:] = [p for p in sys.path if p != _HERE and not Path(p, "common", "course").is_dir()]
