@@ -32,7 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Known mistakes are run through every check, once in a process: two that share a problem would both do it.
     """
     for item in items:
-        problem = item.callspec.params.get("problem") if hasattr(item, "callspec") else None
+        spec = getattr(item, "callspec", None)
+        problem = spec.params.get("problem") if spec else None
         if item.path.stem in SHARED:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         elif isinstance(problem, Problem):
