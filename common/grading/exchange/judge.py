@@ -77,7 +77,7 @@ class Judge(JudgesThings):
         self.believes = self.claimed = False
         self.changing: set[int] = (
             set()
-        )  # numbers of what MAY_CHANGE names, and of the objects made by it
+        )  # numbers of what MAY_CHANGE names, and of the objects and functions that it gives
         self.objection: AssertionError | None = (
             None  # of a check's own function, which the student may have caught
         )
@@ -126,6 +126,8 @@ class Judge(JudgesThings):
                 not isinstance(value, RemoteClass | RemoteFunction)
                 or value._number not in self.lasting
             ):
+                if name in MAY_CHANGE.get(self.problem.key, ()):
+                    self._may_change(value)
                 return value
             self.names[name] = value
             if name in MAY_CHANGE.get(self.problem.key, ()):
@@ -142,9 +144,16 @@ class Judge(JudgesThings):
         if (objection := self.objection) is not None:
             self.objection = None
             raise objection
-        if changes and isinstance(value, RemoteObject):
-            self.changing.add(value.__dict__["_number"])
+        if changes:
+            self._may_change(value)
         return value
+
+    def _may_change(self, thing: Any) -> None:
+        """What such a function or object gives may change things as well: an optimizer, and its own step."""
+        if isinstance(thing, RemoteObject | RemoteFunction):
+            number = thing.__dict__["_number"]
+            if number not in self.lasting:  # the file's other functions stay what they are
+                self.changing.add(number)
 
     def accepts(self, slot: Slot) -> bool:
         accepted = self.changes > 0 or slot.is_new or self.believes
