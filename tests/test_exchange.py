@@ -388,6 +388,7 @@ MALFORMED: list[Any] = [
         ["nonsense", 1], ["d", 1], ["d", [[], 1]], ["s", ["l"]], ["b", 3], ["b", "\u1234"], ["dtype", "int99"], ["device", "nowhere"],  # noqa: E501
         ["int", "zz"], ["range", 1, 2, 0], {"a": 1}, ["array", ["x", "bfloat16", [0], None, 0, 0]], [["l"]], [[]], [None],  # noqa: E501
     )),
+    *({**ANSWER, "value": ["l"], "same": same} for same in ([], "1", True, 1.5, {})),
     *({**ANSWER, "error": error} for error in ({}, 3, {"mine": 7}, {"kind": 1, "name": 2, "args": 3, "unicode": 4, "frames": 5},  # noqa: E501
       {"kind": "ValueError", "name": "x", "args": [{}], "unicode": None, "frames": [], "number": 1})),
 ]  # fmt: skip
