@@ -72,6 +72,7 @@ class Judge(JudgesThings):
         self.names: dict[str, Any] = {}  # functions and classes that were asked for
         self.lent: list[Any] = []  # the checks' lists and dicts that went along
         self.crossed: list[Tensor] = []  # tensors that went along or came back, in their order
+        self.before: dict[int, tuple[Any, Any]] = {}  # by identity: what was believed to be changed, and its past
         self.results: dict[int, Any] = {}  # lists, dicts and tensors that were answers, by their number there
         self.optimizers: dict[int, claims.Optimizer] = {}
         self.events: list[Any] = []
@@ -116,8 +117,20 @@ class Judge(JudgesThings):
         outcome = check.run(stand_in)
         if outcome.status == Status.PASSED and self.claimed:
             self.begin(believes=True)
-            outcome = check.run(stand_in)
+            try:
+                outcome = check.run(stand_in)
+            finally:
+                self._undo()
         return outcome
+
+    def _undo(self) -> None:
+        """Put back what was believed: what a check holds for good comes before other students as it is."""
+        for thing, held in self.before.values():
+            if isinstance(thing, Tensor):
+                _overwrite(thing, held)
+            else:
+                _refill(thing, held)
+        self.before.clear()
 
     def attribute(self, name: str) -> Any:
         """A name of the student's module."""
@@ -223,8 +236,12 @@ class Judge(JudgesThings):
             self.claimed |= bool(changed or contents or structure or switched)
             return
         for tensor, numbers in changed:
+            if id(tensor) not in self.before and not tensor.is_inference():
+                self.before[id(tensor)] = tensor, tensor.detach().clone()
             _overwrite(tensor, numbers)
         for container, content in contents:
+            if id(container) not in self.before:
+                self.before[id(container)] = container, container.copy()
             _refill(container, content)
         for module, names in structure:
             claims.restructure(module, names)
@@ -335,7 +352,7 @@ def _overwrite(tensor: Tensor, new: Tensor) -> None:
     if (tensor.shape, tensor.dtype) == (new.shape, new.dtype):
         with torch.no_grad():
             tensor.copy_(new)
-    elif tensor.dtype == new.dtype and not tensor.requires_grad:
+    elif (tensor.numel(), tensor.dtype) == (new.numel(), new.dtype) and not tensor.requires_grad:
         tensor.data = new  # it was given another shape in place
 
 
