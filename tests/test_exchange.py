@@ -215,6 +215,7 @@ def same(x): return x
 def flatten(x): x.squeeze_(0)
 def new(kind): return {"list": [1], "dict": {1: 2}, "tensor": torch.ones(2)}[kind]
 KEPT = {}
+def odd(): return [torch.zeros(2, dtype=torch.complex64)]
 def cached(kind): return KEPT.setdefault(kind, new(kind))
 """
 
@@ -352,6 +353,8 @@ def test_the_same_object_twice_is_a_claim_too(stand_in):
             assert judge.claimed == same
             judge.begin(believes=True)
             assert (function(kind) is function(kind)) == same
+    with pytest.raises(TypeError):
+        module.odd()
     judge.begin()
     thing = module.Thing()
     assert (thing.add(1), thing.add(2)) == ([1], [1, 2])

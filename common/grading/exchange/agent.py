@@ -196,7 +196,9 @@ class Agent(LearnersFile):
     def _same(self, writer: Writer, reply: dict[str, Any], value: Any) -> int | None:
         """A number for an object that is an answer: the one it had if it was one before and holds the same."""
         node = reply.get("value")
-        if type(value) not in (list, dict, Tensor) or node[0] not in "ldx" or writer.needing:
+        if node is None or type(value) not in (list, dict, Tensor):
+            return None  # it is another kind of thing, or no message can hold it
+        if node[0] not in ("l", "d", "x") or writer.needing:
             return None
         holds = node, b"".join(writer.body)
         known = self.given_out.get(id(value))
