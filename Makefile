@@ -32,7 +32,7 @@ report-review: uv
 flakes: uv
 	$(DEV) python tests/flakes.py
 
-# Every known mistake as a submission; ARGS="05 10" for some problems.
+# Every known mistake and every right answer as a submission; ARGS="05 10" for some problems.
 grading-full: uv
 	OMP_NUM_THREADS=1 $(DEV) python tests/grading_full.py $(ARGS)
 

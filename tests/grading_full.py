@@ -1,4 +1,4 @@
-"""Every known mistake through the exchange: it loses points, and earns what GRADING-TABLE.md says.
+"""All through the exchange: a known mistake earns what GRADING-TABLE.md says, never all; a right answer earns all.
 
     python tests/grading_full.py [--workers 2] [PROBLEM ...]
 
@@ -11,6 +11,7 @@ import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from pathlib import Path
 
 from common.course.catalogue import Problem, find, problems
 from common.course.mistakes import Mistake, known
@@ -18,6 +19,9 @@ from common.grading import table
 from common.grading.engine import Engine
 from common.grading.marks import read_scheme
 from common.grading.rooms import Limits, why_no_sandbox
+from common.judging.loading import read_source
+
+RIGHT = Path(__file__).parent / "right"
 
 
 def main() -> int:
@@ -33,13 +37,19 @@ def main() -> int:
         chosen, "all mistakes", Limits(60), workers=args.workers, sandbox=not why_no_sandbox()
     )
 
-    def attempt(case: tuple[Problem, Mistake]) -> str:
-        problem, mistake = case
-        result = engine.grade({problem.name: mistake.apply(problem.reference_text)})[problem.name]
+    def earns(problem: Problem, text: str) -> str:
+        result = engine.grade({problem.name: text})[problem.name]
         earned = scheme.earned(
             problem, engine.checks[problem.name], result["passed"], engine.free[problem.name]
         )
-        found = table.step(sum((e.points for e in earned), Fraction()) / scheme.points(problem))
+        return table.step(sum((e.points for e in earned), Fraction()) / scheme.points(problem))
+
+    def attempt(case: tuple[Problem, Mistake | Path]) -> str:
+        problem, mistake = case
+        if isinstance(mistake, Path):
+            found = earns(problem, read_source(mistake))
+            return "" if found == "all" else f"{problem.key} {mistake.stem}, right: earns {found!r}"
+        found = earns(problem, mistake.apply(problem.reference_text))
         said = kept.get(problem.label, {}).get(table.plain(mistake), "nothing at all")
         if found == "all" or found != said:
             return f"{problem.key} {mistake.name}: earns {found!r}, the table says {said!r}"
@@ -47,13 +57,14 @@ def main() -> int:
 
     try:
         for problem in chosen:
+            right = sorted((RIGHT / problem.name).glob("*.py"))
+            cases = [(problem, case) for case in [*known(problem), *right]]
             with ThreadPoolExecutor(args.workers) as pool:
-                wrong = [
-                    says
-                    for says in pool.map(attempt, [(problem, m) for m in known(problem)])
-                    if says
-                ]
-            print(f"{problem.label}: {len(known(problem))} mistakes, {len(wrong)} odd", flush=True)
+                wrong = [says for says in pool.map(attempt, cases) if says]
+            print(
+                f"{problem.label}: {len(known(problem))} mistakes and {len(right)} right answers, {len(wrong)} odd",
+                flush=True,
+            )
             print(*wrong, sep="\n", end="\n" * bool(wrong), flush=True)
             odd += len(wrong)
     finally:

@@ -36,6 +36,7 @@ _DO: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 _MOST_PRINTED = 10_000  # characters that go with one answer
 _WATCHED = 200  # tensors and containers that are looked at after each call
+_RUNS = ("call", "forward", "method", "do")  # questions whose answers may be one object twice
 
 
 class NoTerminal(Exception):
@@ -80,6 +81,9 @@ class Agent(LearnersFile):
         ] = []  # lists and dicts of the other side's, and what they held
         self.watched: list[tuple[Tensor, int]] = []  # tensors that crossed, with their version
         self.structures: dict[int, claims.Structure] = {}  # of the other side's modules
+        self.given_out: dict[
+            int, tuple[Any, Any, int]
+        ] = {}  # answers by identity: what they held, a number
 
     def serve(self) -> None:
         """Answer until the other side ends it."""
@@ -91,7 +95,7 @@ class Agent(LearnersFile):
     def begin(self) -> None:
         """A new check: forget the last one, and put back what a file may have changed for all of torch."""
         self.fresh()
-        for table in (self.lent, self.watched, self.structures):
+        for table in (self.lent, self.watched, self.structures, self.given_out):
             table.clear()
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
@@ -138,7 +142,7 @@ class Agent(LearnersFile):
         given = [(t, data_of(t)) for t in reader.plain]
         self.watched += [(t, _version(t)) for t in reader.plain]
         self.copies.take(reader.value(head["files"]) if "files" in head else {})
-        reply |= {"events": [], "changed": []}
+        reply |= {"events": [], "changed": [], "same": head["ask"] in _RUNS}
         with contextlib.ExitStack() as around:
             for condition in self._conditions(head, reader, reply):
                 around.enter_context(condition)
@@ -172,6 +176,7 @@ class Agent(LearnersFile):
             yield hub.standing_in(reader.value(download), self.copies.here(cache), [self.module])
 
     def closing(self, writer: Writer, reply: dict[str, Any], value: Any) -> None:
+        reply["same"] = self._same(writer, reply, value) if reply["same"] else None
         changed = []
         for number, (tensor, version) in enumerate(self.watched):
             if _version(tensor) != version or id(tensor) in reply["changed"]:
@@ -190,6 +195,22 @@ class Agent(LearnersFile):
             if (changes := known.changes()) is not None:
                 reply["structure"].append([number, changes])
                 self.structures[number] = claims.Structure(known.module)
+
+    def _same(self, writer: Writer, reply: dict[str, Any], value: Any) -> int | None:
+        """A number for an object that is an answer: the one it had if it was one before and holds the same."""
+        node = reply.get("value")
+        if node is None or type(value) not in (list, dict, Tensor):
+            return None  # it is another kind of thing, or no message can hold it
+        if node[0] not in ("l", "d", "x") or writer.needing:
+            return None
+        holds = node, b"".join(writer.body)
+        known = self.given_out.get(id(value))
+        if known is None and len(self.given_out) >= _WATCHED:
+            return None
+        if known is None or known[1] != holds:
+            self.next += 2
+            self.given_out[id(value)] = value, holds, self.next
+        return self.given_out[id(value)][2]
 
     def _lend(self, reader: Reader) -> None:
         for container in reader.containers[: max(_WATCHED - len(self.lent), 0)]:

@@ -62,10 +62,16 @@ class Judge(JudgesThings):
         self.names: dict[str, Any] = {}  # functions and classes that were asked for
         self.lent: list[Any] = []  # the checks' lists and dicts that went along
         self.crossed: list[Tensor] = []  # tensors that went along or came back, in their order
+        self.before: dict[
+            int, tuple[Any, Any]
+        ] = {}  # by identity: what was believed to be changed, and its past
+        self.results: dict[
+            int, Any
+        ] = {}  # lists, dicts and tensors that were answers, by their number there
         self.optimizers: dict[int, claims.Optimizer] = {}
         self.events: list[Any] = []
         self.believes = self.claimed = False
-        # Numbers of what MAY_CHANGE names, and of the objects made by it.
+        # Numbers of what MAY_CHANGE names, and of the objects and functions that it gives.
         self.changing: set[int] = set()
         # Of a check's own function, which the student may have caught.
         self.objection: AssertionError | None = None
@@ -94,7 +100,7 @@ class Judge(JudgesThings):
         self.changing &= self.lasting
         self.fresh()
         self.ask("begin")
-        for table in (self.lent, self.crossed, self.methods, self.optimizers):
+        for table in (self.lent, self.crossed, self.results, self.methods, self.optimizers):
             table.clear()
 
     def outcome(self, check: Check, stand_in: StandIn) -> Outcome:
@@ -103,8 +109,20 @@ class Judge(JudgesThings):
         outcome = check.run(stand_in)
         if outcome.status == Status.PASSED and self.claimed:
             self.begin(believes=True)
-            outcome = check.run(stand_in)
+            try:
+                outcome = check.run(stand_in)
+            finally:
+                self._undo()
         return outcome
+
+    def _undo(self) -> None:
+        """Put back what was believed: what a check holds for good comes before other students as it is."""
+        for thing, held in self.before.values():
+            if isinstance(thing, Tensor):
+                _overwrite(thing, held)
+            else:
+                _refill(thing, held)
+        self.before.clear()
 
     def attribute(self, name: str) -> Any:
         """A name of the student's module."""
@@ -114,6 +132,8 @@ class Judge(JudgesThings):
                 not isinstance(value, RemoteClass | RemoteFunction)
                 or value._number not in self.lasting
             ):
+                if name in MAY_CHANGE.get(self.problem.key, ()):
+                    self._may_change(value)
                 return value
             self.names[name] = value
             if name in MAY_CHANGE.get(self.problem.key, ()):
@@ -130,9 +150,16 @@ class Judge(JudgesThings):
         if (objection := self.objection) is not None:
             self.objection = None
             raise objection
-        if changes and isinstance(value, RemoteObject):
-            self.changing.add(value.__dict__["_number"])
+        if changes:
+            self._may_change(value)
         return value
+
+    def _may_change(self, thing: Any) -> None:
+        """What such a function or object gives may change things as well: an optimizer, and its own step."""
+        if isinstance(thing, RemoteObject | RemoteFunction):
+            number = thing.__dict__["_number"]
+            if number not in self.lasting:  # the file's other functions stay what they are
+                self.changing.add(number)
 
     def accepts(self, slot: Slot) -> bool:
         accepted = self.changes > 0 or slot.is_new or self.believes
@@ -201,8 +228,12 @@ class Judge(JudgesThings):
             self.claimed |= bool(changed or contents or structure or switched)
             return
         for tensor, numbers in changed:
+            if id(tensor) not in self.before and not tensor.is_inference():
+                self.before[id(tensor)] = tensor, tensor.detach().clone()
             _overwrite(tensor, numbers)
         for container, content in contents:
+            if id(container) not in self.before:
+                self.before[id(container)] = container, container.copy()
             _refill(container, content)
         for module, names in structure:
             claims.restructure(module, names)
@@ -217,6 +248,17 @@ class Judge(JudgesThings):
         events, self.events = self.events, []
         for module, side, args, output in events:
             trees.fire(module, side, args, output)
+
+    def _take(self, head: dict[str, Any], data: memoryview, inputs: list[Tensor]) -> Any:
+        value = super()._take(head, data, inputs)
+        if head.get("same") is None:
+            return value
+        with self.by_the_rules():
+            earlier = self.results.setdefault(number(head["same"]), value)
+        if earlier is value or type(earlier) is not type(value):
+            return value
+        self.claimed |= not self.believes
+        return earlier if self.believes else value
 
     # --- answers ---------------------------------------------------------------------------------
 
@@ -284,6 +326,8 @@ def _overwrite(tensor: Tensor, new: Tensor) -> None:
     if (tensor.shape, tensor.dtype) == (new.shape, new.dtype):
         with torch.no_grad():
             tensor.copy_(new)
+    elif (tensor.numel(), tensor.dtype) == (new.numel(), new.dtype) and not tensor.requires_grad:
+        tensor.data = new  # it was given another shape in place
 
 
 def _refill(container: Any, content: Any) -> None:

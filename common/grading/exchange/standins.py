@@ -187,8 +187,13 @@ def make_class(
     forward: inspect.Signature | None, methods: list[str],
 ) -> RemoteClass:  # fmt: skip
     """A class of the other side as a type of its own, so that isinstance tells what it should."""
-    above = tuple(base for base in bases if isinstance(base, RemoteClass))
-    above = above or (RemoteModule if module else RemoteObject,)
+    least = RemoteModule if module else RemoteObject
+    # A class of modules may have bases that are none. They lend it methods, which the other side has, and no
+    # place here: an object of such a class answers through the exchange alone, a module has parts of its own.
+    above = tuple(
+        base for base in bases if isinstance(base, RemoteClass) and issubclass(base, least)
+    )
+    above = above or (least,)
     space: dict[str, Any] = {"_peer": peer, "_number": number, "_methods": frozenset(methods)}
     if module and forward is not None:
         space["forward"] = _forward(forward)
