@@ -13,12 +13,12 @@ learn: .venv/bin/gpt2
 # Two processes share the tests, each computing with one thread.
 test: uv
 	$(UV) sync --quiet --group dev --compile-bytecode
-	OMP_NUM_THREADS=1 $(DEV) pytest tests -q -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(DEV) pytest tests -q -n 2 --dist worksteal
 	$(DEV) pytest --reference
 
 # The course checks itself: skeletons, references, READMEs, mistakes, right answers.
 check-course: uv
-	OMP_NUM_THREADS=1 $(DEV) pytest -q -n 2 --dist loadgroup tests/test_course.py tests/test_mistakes.py tests/test_right_answers.py
+	OMP_NUM_THREADS=1 $(DEV) pytest -q -n 2 --dist worksteal tests/test_course.py tests/test_mistakes.py tests/test_right_answers.py
 
 # Changes each reference in small ways and counts how many of the changes its problem's checks notice.
 mutants: uv

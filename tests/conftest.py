@@ -15,29 +15,13 @@ from typing import Any
 
 import pytest
 
-from common.course.catalogue import ROOT, Problem, problems
+from common.course.catalogue import ROOT, problems
 
 # Begun in the background by a shell, pytest ignores Ctrl-C, and so would every program that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-SHARED = ("test_exchange", "test_grading_runs", "test_hostile", "test_pretrained", "test_running")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under `--dist loadgroup` one process has all tests of a problem, and those of a file that share a long fixture.
-
-    Known mistakes are run through every check, once in a process: two that share a problem would both do it.
-    """
-    for item in items:
-        spec = getattr(item, "callspec", None)
-        problem = spec.params.get("problem") if spec else None
-        if item.path.stem in SHARED:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        elif isinstance(problem, Problem):
-            item.add_marker(pytest.mark.xdist_group(problem.name))
 
 
 @pytest.fixture

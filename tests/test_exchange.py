@@ -326,7 +326,7 @@ def test_what_was_changed_is_a_claim_unless_it_is_believed(stand_in):
     module.spoil(x, table)
     assert x.tolist() == [1, 1]
     assert table == {"old": 0, "new": 1}
-    judge._undo()
+    judge.believed.undo()
     assert x.tolist() == [0, 0], (
         "a check may hold it for good, and other students come after this one"
     )
@@ -342,7 +342,7 @@ def test_another_shape_in_place_is_a_claim_too(stand_in):
     judge.begin(believes=True)
     module.flatten(x)
     assert x.shape == (2,)
-    judge._undo()
+    judge.believed.undo()
     assert x.shape == (1, 2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from common import internals
 from common.course.catalogue import Problem
 from common.grading.exchange import claims, files, hub, trees
+from common.grading.exchange.believed import Believed
 from common.grading.exchange.judges_things import JudgesThings
 from common.grading.exchange.slots import Slot
 from common.grading.exchange.standins import RemoteClass, RemoteFunction, RemoteObject
@@ -62,12 +63,8 @@ class Judge(JudgesThings):
         self.names: dict[str, Any] = {}  # functions and classes that were asked for
         self.lent: list[Any] = []  # the checks' lists and dicts that went along
         self.crossed: list[Tensor] = []  # tensors that went along or came back, in their order
-        self.before: dict[
-            int, tuple[Any, Any]
-        ] = {}  # by identity: what was believed to be changed, and its past
-        self.results: dict[
-            int, Any
-        ] = {}  # lists, dicts and tensors that were answers, by their number there
+        self.believed = Believed()
+        self.results: dict[int, Any] = {}  # lists, dicts and tensors that were answers, by their number there
         self.optimizers: dict[int, claims.Optimizer] = {}
         self.events: list[Any] = []
         self.believes = self.claimed = False
@@ -112,17 +109,8 @@ class Judge(JudgesThings):
             try:
                 outcome = check.run(stand_in)
             finally:
-                self._undo()
+                self.believed.undo()
         return outcome
-
-    def _undo(self) -> None:
-        """Put back what was believed: what a check holds for good comes before other students as it is."""
-        for thing, held in self.before.values():
-            if isinstance(thing, Tensor):
-                _overwrite(thing, held)
-            else:
-                _refill(thing, held)
-        self.before.clear()
 
     def attribute(self, name: str) -> Any:
         """A name of the student's module."""
@@ -216,25 +204,17 @@ class Judge(JudgesThings):
             if not isinstance(module, nn.Module):
                 raise ValueError("an event of what is no module")
         self.crossed += reader.plain
-        changed = [
-            (self.crossed[number(n, 0)], reader.tensor(numbers)) for n, numbers in head["changed"]
-        ]
-        contents = [
-            (self.lent[number(n, 0)], reader.value(content)) for n, content in head["contents"]
-        ]
+        changed = [(self.crossed[number(n, 0)], reader.tensor(t)) for n, t in head["changed"]]
+        contents = [(self.lent[number(n, 0)], reader.value(c)) for n, c in head["contents"]]
         structure = [(self.named(n), claims.names_of(changes)) for n, changes in head["structure"]]
         if not self.believes:
             switched = head["grad"] is not torch.is_grad_enabled()
             self.claimed |= bool(changed or contents or structure or switched)
             return
         for tensor, numbers in changed:
-            if id(tensor) not in self.before and not tensor.is_inference():
-                self.before[id(tensor)] = tensor, tensor.detach().clone()
-            _overwrite(tensor, numbers)
+            self.believed.tensor(tensor, numbers)
         for container, content in contents:
-            if id(container) not in self.before:
-                self.before[id(container)] = container, container.copy()
-            _refill(container, content)
+            self.believed.container(container, content)
         for module, names in structure:
             claims.restructure(module, names)
 
@@ -320,19 +300,3 @@ class Judge(JudgesThings):
 def _modes() -> list[Any]:
     """The modes that a check has switched on, without the one that every message knows."""
     return [m for m in internals.function_modes() if type(m).__module__ != elsewhere.__name__]
-
-
-def _overwrite(tensor: Tensor, new: Tensor) -> None:
-    if (tensor.shape, tensor.dtype) == (new.shape, new.dtype):
-        with torch.no_grad():
-            tensor.copy_(new)
-    elif (tensor.numel(), tensor.dtype) == (new.numel(), new.dtype) and not tensor.requires_grad:
-        tensor.data = new  # it was given another shape in place
-
-
-def _refill(container: Any, content: Any) -> None:
-    if isinstance(container, list) and isinstance(content, list):
-        container[:] = content
-    elif isinstance(container, dict) and isinstance(content, Mapping):
-        container.clear()
-        container.update(content)
