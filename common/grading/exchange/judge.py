@@ -64,14 +64,14 @@ class Judge(JudgesThings):
         self.lent: list[Any] = []  # the checks' lists and dicts that went along
         self.crossed: list[Tensor] = []  # tensors that went along or came back, in their order
         self.believed = Believed()
-        self.results: dict[int, Any] = {}  # lists, dicts and tensors that were answers, by their number there
+        self.results: dict[
+            int, Any
+        ] = {}  # lists, dicts and tensors that were answers, by their number there
         self.optimizers: dict[int, claims.Optimizer] = {}
         self.events: list[Any] = []
         self.believes = self.claimed = False
-        # Numbers of what MAY_CHANGE names, and of the objects and functions that it gives.
-        self.changing: set[int] = set()
-        # Of a check's own function, which the student may have caught.
-        self.objection: AssertionError | None = None
+        self.changing: set[int] = set()  # what MAY_CHANGE names, and what that gives, by number
+        self.objection: AssertionError | None = None  # by a check's own function, and maybe caught
         self.changes = 0  # questions under way whose business is to change something
 
     def load(self, source: str, file: Path) -> StandIn:
