@@ -64,9 +64,7 @@ class Judge(JudgesThings):
         self.lent: list[Any] = []  # the checks' lists and dicts that went along
         self.crossed: list[Tensor] = []  # tensors that went along or came back, in their order
         self.believed = Believed()
-        self.results: dict[
-            int, Any
-        ] = {}  # lists, dicts and tensors that were answers, by their number there
+        self.results: dict[int, Any] = {}  # answers, by their number there
         self.optimizers: dict[int, claims.Optimizer] = {}
         self.events: list[Any] = []
         self.believes = self.claimed = False
