@@ -20,6 +20,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 from functools import cache
+from operator import eq
 
 from common.course.catalogue import Problem, shown
 from common.errors import CourseError
@@ -56,19 +57,21 @@ class Change:
         return self._by_likeness(lines), True
 
     def _by_likeness(self, lines: list[str]) -> str:
-        """Put it where the reference has one statement of the same kind, much like the old one."""
-        wanted = "\n".join(self.old)
-        kind = _kind(wanted)
-        if kind:
-            ratios = sorted(
-                (difflib.SequenceMatcher(None, wanted, "\n".join(lines[a:b])).ratio(), a, b)
-                for a, b, other in _statements("\n".join(lines))
-                if other == kind
-            )
-            best, second = (*reversed(ratios), (0.0, 0, 0), (0.0, 0, 0))[:2]
-            if best[0] >= _CLOSE and best[0] > second[0]:
-                _, a, b = best
-                return "\n".join([*lines[:a], *self._indented_as(lines[a]), *lines[b:]]) + "\n"
+        """Put it where one statement of the same kind is much like the old one, or most lines of a block stand."""
+        wanted, size = "\n".join(self.old), len(self.old)
+        if kind := _kind(wanted):
+            places = [(a, b) for a, b, other in _statements("\n".join(lines)) if other == kind]
+        else:
+            windows = ((i, i + size) for i in range(len(lines) - size + 1))
+            places = [(a, b) for a, b in windows if 2 * sum(map(eq, lines[a:b], self.old)) > size]
+        ratios = sorted(
+            (difflib.SequenceMatcher(None, wanted, "\n".join(lines[a:b])).ratio(), a, b)
+            for a, b in places
+        )
+        best, second = (*reversed(ratios), (0.0, 0, 0), (0.0, 0, 0))[:2]
+        if best[0] >= _CLOSE and best[0] > second[0]:
+            _, a, b = best
+            return "\n".join([*lines[:a], *self._indented_as(lines[a]), *lines[b:]]) + "\n"
         raise DoesNotApply(f"{self.old[0].strip()!r} stands nowhere in the reference")
 
     def _indented_as(self, line: str) -> list[str]:

@@ -170,6 +170,8 @@ def _attribute(scene: Scene, found: Match) -> str:
         return f"{what} is None here: a function that ends without a return gives None."
     if isinstance(owner, tuple | list) and hasattr(Tensor, name):
         return "This is a pair or a list of tensors, not one tensor: take the one that you need out of it."
+    if isinstance(owner, nn.Module) and "_parameters" not in vars(owner):
+        return "Call super().__init__() in the first line of __init__: before it a module can hold nothing."
     known = dir(owner)  # of a module that is its parameters and submodules, too
     close = alike(name, known)
     if isinstance(owner, nn.Module):
