@@ -14,10 +14,10 @@ async def saves(folders: Iterable[Path]) -> AsyncIterator[set[Path]]:
     The first set may be empty: watching has begun. What was saved while it was being set up brings no event,
     so whoever listens then compares contents.
     """
-    # A burst of events (write, rename, touch) is over once 30 ms pass without another one.
+    # A burst of events (write, rename, touch) is over once 10 ms pass without another one.
     events = awatch(
         *(folder for folder in folders if folder.is_dir()),
-        step=30,
+        step=10,
         debounce=400,
         rust_timeout=500,
         yield_on_timeout=True,
