@@ -135,10 +135,7 @@ def test_the_model_is_left_as_it_was(solution):
 def test_the_model_gets_its_mode_back(solution, training):
     model = gpt2().train(training)
     written(solution, model, prompt(), 2)
-    because = (
-        "The mode is left as it was found, in the model and in each of its parts, which model.train(mode) "
-        "reaches."
-    )
+    because = "The mode is left as it was found, in the model and in each of its parts, as model.train(mode) sets it."
     assert_equal(model.training, training, "model.training after generate_cached", because=because)
     other = [name for name, part in model.named_modules() if part.training != training]
     assert_equal(other, [], "the list of parts that are in another mode after generate_cached", because=because)
@@ -279,8 +276,7 @@ def test_one_row_of_the_batch_does_not_touch_another(solution):
     other[1] = (other[1] + 1) % V
     before = written(solution, model, ids, 3)
     assert_tokens(
-        written(solution, model, other, 3)[:1], before[:1], "the text of row 0, after changing only row 1 of the "
-            "prompt",
+        written(solution, model, other, 3)[:1], before[:1], "the text of row 0, after a change of row 1 of the prompt",
         because="The rows are texts that have nothing to do with each other.",
     )
 
@@ -399,7 +395,6 @@ def test_generation_works_on_another_device(solution):
     observe("generate_cached on another device", bool(trouble))
     if trouble:
         fail(
-            "generate_cached does not work on another device:",
-            expected="everything where model and batch are", got=trouble,
+            "generate_cached does not work on another device:", expected="all where model and batch are", got=trouble,
             because="A tensor that is made on the way is made where the batch is: device=batch.device.",
         )
