@@ -50,7 +50,6 @@ def reviewed(problem: Problem) -> Iterator[Reviewed]:
 class FalseReport:
     """Something that was once said of a change and is not true of it."""
 
-    problem: str
     mutant: str
     says: str
 
@@ -61,4 +60,4 @@ def false_reports(problem: Problem) -> list[FalseReport]:
     if not file.is_file():
         return []
     entries = tomllib.loads(file.read_text(encoding="utf-8")).get(problem.name, [])
-    return [FalseReport(problem.name, entry["mutant"], entry["says"]) for entry in entries]
+    return [FalseReport(entry["mutant"], entry["says"]) for entry in entries]

@@ -113,7 +113,7 @@ class Screen:
         head = [line for text in page.head for line in _pieces(text, columns)]
         foot = _pieces(page.foot, columns)
         room = max(rows - len(head) - len(foot) - 1, 1)
-        body = [part for line in page.body(columns) for part in _broken(line, columns)]
+        body = [part for line in page.body(columns) for part in broken(line, columns)]
         page.offset = max(min(page.offset, len(body) - 1), 0)
         page.hidden = max(len(body) - page.offset - room, 0)
         shown = body[page.offset : page.offset + room]
@@ -156,7 +156,7 @@ def require_terminal() -> None:
         raise UsageError("this needs a terminal; `gpt2 watch --plain` and `gpt2 check` do not")
 
 
-def _broken(line: str, width: int) -> list[str]:
+def broken(line: str, width: int) -> list[str]:
     """A line that is too long in as many as it takes; a painted one was broken before it was painted."""
     if len(line) <= width or "\x1b" in line:
         return [line]

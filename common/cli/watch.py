@@ -11,7 +11,7 @@ from datetime import datetime
 
 from common.cli import learn
 from common.cli.markdown import plain
-from common.cli.screen import Page, Screen, require_terminal
+from common.cli.screen import Page, Screen, broken, require_terminal
 from common.course.catalogue import Problem, find, road, shown
 from common.errors import UnknownProblem, UsageError
 from common.judging.records import Verdict
@@ -236,7 +236,7 @@ class Watch:
         lines = work.diff_lines(self.problem) or ["Yours and the reference are the same."]
         self.show(
             "text",
-            lambda w: [learn.painted_diff(x) for line in lines for x in wrapped_code(line, w)],
+            lambda w: [learn.painted_diff(x) for line in lines for x in broken(line, w)],
         )
 
     def _list(self) -> None:
@@ -264,8 +264,3 @@ class Watch:
             wanted, self.typed = self.typed, ""
             with contextlib.suppress(UnknownProblem):  # then the list stays
                 self.session.open(find(wanted))
-
-
-def wrapped_code(line: str, width: int) -> list[str]:
-    """A line of code in as many as it takes."""
-    return [line[i : i + width] for i in range(0, len(line), width)] or [""]

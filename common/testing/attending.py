@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from common.testing.asserts import assert_close, assert_tensor, fail
+from common.testing.comparisons import compare_gradients
 from common.testing.context import observe
 from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
 from common.testing.modules import draw
@@ -117,11 +118,4 @@ def assert_gradients_of(
             (result * draw("direction", *result.shape)).sum().backward()
         found.append({name: leaf.grad for name, leaf in leaves.items()})
     theirs, mine = found
-    for name, gradient in theirs.items():
-        if mine[name] is None:
-            observe(f"the gradient of {name}", None)
-            fail(f"no gradient reaches {name}:", expected="a gradient", got="None", because=UNCUT)
-        assert gradient is not None, name
-        assert_close(
-            mine[name], gradient, f"the gradient of {name}", because=because, atol=atol, rtol=atol
-        )
+    compare_gradients(mine, theirs, because=because, cut=UNCUT, atol=atol)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,21 +36,48 @@ def assert_same_gradients(
             {"the input": leaf.grad, **{f"`{n}`": p.grad for n, p in model.named_parameters()}}
         )
     right, mine = found
+    wanted = {name: g for name, g in right.items() if name.strip("`") not in free}
+    compare_gradients(mine, wanted, because=_UNCUT, cut=_UNCUT)
+
+
+def compare_gradients(
+    mine: Mapping[str, Tensor | None],
+    right: Mapping[str, Tensor | None],
+    *,
+    because: str,
+    cut: str,
+    atol: float = 1e-4,
+) -> None:
+    """Check gradients by name: each one that the right run has is there, and equal.
+
+    Args:
+        because: what is said of a wrong one; `cut` is said of one that is missing.
+    """
     for name, gradient in right.items():
-        if name.strip("`") in free:
-            continue
-        if mine[name] is None:
+        found = mine[name]
+        if found is None:
             observe(f"the gradient of {name}", None)
-            fail(
-                f"no gradient reaches {name}:",
-                expected="a gradient",
-                got="None",
-                because=_UNCUT,
-            )
+            fail(f"no gradient reaches {name}:", expected="a gradient", got="None", because=cut)
         assert gradient is not None, name
         assert_close(
-            mine[name], gradient, f"the gradient of {name}", because=_UNCUT, atol=1e-4, rtol=1e-4
+            found, gradient, f"the gradient of {name}", because=because, atol=atol, rtol=atol
         )
+
+
+def assert_layout_is_free(function: Callable[..., Any], *inputs: Tensor, what: str) -> None:
+    """Check that the same numbers in another order of memory give the same.
+
+    Args:
+        what: what comes out then, for the message: "the output for a non-contiguous input".
+    """
+    expected = function(*inputs)
+    strided = [x.transpose(0, 1).contiguous().transpose(0, 1) for x in inputs]
+    assert_close(
+        function(*strided),
+        expected,
+        what,
+        because="The same numbers lie in memory in another order, which view minds and reshape does not.",
+    )
 
 
 def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
