@@ -68,7 +68,7 @@ def test_the_cause_is_held_back_for_who_wants_to_think(screen, checkout: Path):
     file = checkout / "problems" / PROBLEM.name / "solution.py"
     wrong = PROBLEM.reference_text.replace("math.sqrt(q.", "math.sqrt(x.")
     file.write_text(wrong)
-    terminal = screen("watch", "5", "--think")
+    terminal = screen("watch", "5", "--think", rows=60)
     shown = terminal.shows("What would give this?")
     assert "expected 4.12086" in shown
     assert "Cause" not in shown
@@ -76,8 +76,10 @@ def test_the_cause_is_held_back_for_who_wants_to_think(screen, checkout: Path):
     terminal.shows("Cause: You divide by sqrt(C)")
     file.write_text(wrong.replace("math.sqrt(x.size(-1))", "9.0"))
     assert "Cause" not in terminal.shows("What would give this?")
+    terminal.press("a")
+    assert "What would give this?" not in terminal.shows("FAILED the output is that of fused")
     file.write_text(wrong.replace("math.sqrt(x.size(-1))", "(9.0)"))
-    terminal.shows("A score is q·k / sqrt(D)")
+    assert "A score is q·k / sqrt(D)" in terminal.shows("Next: mend this")
 
 
 def test_reset_asks_and_keeps_a_backup(screen, checkout: Path):

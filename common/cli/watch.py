@@ -72,7 +72,8 @@ class Restraint:
 
     def lines(self, verdict: Verdict, width: int = WIDTH) -> list[str]:
         """The report, with the cause or without."""
-        if not self.wanted or self.lifted or not holds_back(verdict):
+        shown = self.lifted or verdict.groups  # whoever asks for all failures asks for their causes
+        if not self.wanted or shown or not holds_back(verdict):
             return report(verdict, width=width)
         held = "What would give this? Save it again as it is, or press c in the terminal's watch, to read the cause."
         return [*report(verdict, width=width, cause=False), *wrapped(held, width)]
