@@ -13,7 +13,7 @@ from torch import nn
 from common.course.catalogue import shown
 from common.judging import usual_errors
 from common.judging.loading import is_learners, learners_frames
-from common.judging.usual_errors import Scene
+from common.judging.scene import Scene, alike
 from common.testing.axes import named, spoken
 
 _MOST = 4  # tensors whose shapes are told
@@ -56,7 +56,7 @@ def explain(error: BaseException, module: ModuleType) -> tuple[list[str], str]:
 
 def missing(name: str, module: ModuleType) -> tuple[list[str], str]:
     """A name of the contract that the solution does not define."""
-    close = usual_errors.alike(name, [n for n in vars(module) if not n.startswith("_")])
+    close = alike(name, [n for n in vars(module) if not n.startswith("_")])
     says = "The README's Build section lists every name that the tests use, with its signature."
     meant = f"It does define `{close}`. " if close else ""
     return [f"{shown(Path(module.__file__ or '?'))} does not define `{name}`."], meant + says
@@ -84,9 +84,14 @@ def _innermost(trace: TracebackType | None, module: ModuleType) -> tuple[FrameTy
 
 
 def _scene(error: BaseException, frame: FrameType, line: int) -> Scene:
-    expression = _expression(error.__traceback__, frame) or linecache.getline(
-        frame.f_code.co_filename, line
-    )
+    statement = linecache.getline(frame.f_code.co_filename, line).strip()
+    # Where values are unpacked Python's columns are those of the names alone.
+    unpacked = "to unpack" in str(error)
+    expression = "" if unpacked else _expression(error.__traceback__, frame)
+    expression = expression or statement
+    last = [f for f, _ in traceback.walk_tb(error.__traceback__)][-1]
+    if last is frame and statement.split(maxsplit=1)[:1] in (["assert"], ["raise"]):
+        return Scene(error, expression.strip(), own_guard=True)
     try:
         tree = ast.parse(expression.strip().rstrip(":"))
     except SyntaxError:

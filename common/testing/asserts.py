@@ -75,7 +75,9 @@ def assert_tensor(actual: Any, what: str) -> Tensor:
         f"{what} should be a tensor:",
         expected="a torch.Tensor",
         got=brief(actual),
-        because="The function ends without a return." if actual is None else "",
+        because="A function gives None where it ends without a return, or with a bare one."
+        if actual is None
+        else "",
     )
 
 

@@ -143,8 +143,8 @@ def assert_parameters(
     if missing:
         fail(
             f"{what} has no parameter `{missing[0]}`:",
-            expected=_listed(expected),
-            got=_listed(actual) or "no parameters",
+            expected=_listed({name: expected[name] for name in missing}),
+            got=_listed({name: actual[name] for name in extra}) or "nothing in its place",
             because=because
             or (
                 "A Linear made with bias=False has no bias; the contract has one."
@@ -155,8 +155,8 @@ def assert_parameters(
     if extra:
         fail(
             f"{what} has a parameter that GPT-2 does not have, `{extra[0]}`:",
-            expected=_listed(expected),
-            got=_listed(actual),
+            expected="only those that the contract names",
+            got=f"{_listed({name: actual[name] for name in extra})} besides",
             because=because,
         )
     for name, shape in expected.items():
@@ -177,17 +177,24 @@ def assert_parameters(
             )
 
 
+_RANDOM_IN_EVAL = (
+    "It is drawn anew in each call: dropout is on. nn.Dropout asks for the mode by itself; F.dropout has to be given "
+    "training=self.training, and scaled_dot_product_attention a dropout_p of 0 in eval mode."
+)
+_STATE_IN_EVAL = "Nothing in it is random, so something is kept from the last call: a buffer, a list, a global name."
+
+
 def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
     """Check that in eval mode two calls with one input agree to the last bit, and that no state grows."""
     module.eval()
     before = {name: b.clone() for name, b in module.state_dict().items()}
     with torch.no_grad():
-        first, second = module(*inputs), module(*inputs)
-    assert_identical(
-        assert_tensor(second, what), assert_tensor(first, what), f"{what}, called a second time in eval mode,",
-        because="In eval mode nothing is random and nothing is remembered. Usual cause: dropout that is on "
-        "in eval mode (F.dropout needs training=self.training), or state kept from the last call.",
-    )  # fmt: skip
+        first, second = (assert_tensor(module(*inputs), what) for _ in range(2))
+        because = ""
+        if not torch.equal(first, second):
+            seeded = [_drawn_alike(module, inputs) for _ in range(2)]
+            because = _RANDOM_IN_EVAL if torch.equal(*seeded) else _STATE_IN_EVAL
+    assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
     for name, value in module.state_dict().items():
         grown = name not in before or before[name].shape != value.shape
         if grown or not torch.equal(before[name], value):
@@ -195,6 +202,11 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
                 f"calling {what} changed its own `{name}`",
                 because="A forward pass leaves the module as it is.",
             )
+
+
+def _drawn_alike(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
+    torch.manual_seed(0)
+    return module(*inputs)
 
 
 def assert_input_untouched(module: Callable[..., Any], *inputs: Tensor, what: str) -> None:
@@ -291,5 +303,6 @@ def assert_made_on_device(make: Callable[[torch.device], Any], call: str) -> Non
         )
 
 
-def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+def _listed(shapes: Mapping[str, tuple[int, ...]], most: int = 4) -> str:
+    told = [f"{name} {tuple(shape)}" for name, shape in shapes.items()]
+    return ", ".join(told[:most]) + (f" and {len(told) - most} more" if len(told) > most else "")
