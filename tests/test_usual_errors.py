@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math  # noqa: F401 (the slips use these names)
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,16 @@ SLIPS = [
     ("nn.ModuleList(fc)", "list of layers"),
     ("fc.load_state_dict({'weight': x[0]})", "lacks `bias`|is \\(7, 15\\)"),
     ("for i in 5: pass", "range"),
+    ("x.dot(x)", "plain rows"),
+    ("x^3", "a power is"),
+    ("super.__init__()", "super\\(\\).__init__"),
+    ("isinstance(x, int, bool)", "takes 2 arguments"),
+    ("getattr('a', x)", "the object first"),
+    ("nn.ModuleList([fc])[1]", "fewer of them"),
+    ("x.unflatten(-1, (4, -1))", "does not divide them"),
+    ("bools[0, :1].mul_(bools[0])", "keeps its shape"),
+    ("p[:1] @ x", "entry by entry|second last axis|line up"),
+    ("math.sqrt(x.shape)", "whole shape"),
     ("1 / 0", "out of the range"),
     ("torch.einsum('bt,btd->d', x, x)", "names 2 axes"),
     ("F.scaled_dot_product_attention(x, x, x, attn_mask=bools, is_causal=True)", "not both"),
@@ -106,7 +116,7 @@ def test_what_a_slip_raises_gets_a_sentence(typed: str, words: str, tmp_path: Pa
     file.write_text(f"def forward(x):\n    {typed}\n", encoding="utf-8")
     module = load(file)
     vars(module).update(NAMES)
-    with pytest.raises(Exception) as raised, surroundings():
+    with pytest.raises(Exception) as raised, surroundings():  # noqa: PT011 (whichever it is)
         module.forward(NAMES["x"].clone())
     facts, says = explain(raised.value, module)
     assert re.search(words, says), (facts, says)

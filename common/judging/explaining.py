@@ -89,9 +89,11 @@ def _scene(error: BaseException, frame: FrameType, line: int) -> Scene:
     unpacked = "to unpack" in str(error)
     expression = "" if unpacked else _expression(error.__traceback__, frame)
     expression = expression or statement
-    last = [f for f, _ in traceback.walk_tb(error.__traceback__)][-1]
-    if last is frame and statement.split(maxsplit=1)[:1] in (["assert"], ["raise"]):
-        return Scene(error, expression.strip(), own_guard=True)
+    last, at = [*traceback.walk_tb(error.__traceback__)][-1]
+    thrown = linecache.getline(last.f_code.co_filename, at).split(maxsplit=1)[:1]
+    if is_learners(last) and thrown in (["assert"], ["raise"]):
+        own = last is frame
+        return Scene(error, expression.strip(), own_guard=own, other_guard=not own)
     try:
         tree = ast.parse(expression.strip().rstrip(":"))
     except SyntaxError:

@@ -19,7 +19,8 @@ class Scene:
     error: BaseException
     expression: str = ""
     values: dict[str, object] = field(default_factory=dict)  # by how they are written: "self.mask"
-    own_guard: bool = False  # an `assert` or `raise` of the learner's
+    own_guard: bool = False  # an `assert` or `raise` in the file under test
+    other_guard: bool = False  # one in an earlier part that it calls
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -98,6 +98,11 @@ def _pieces(scene: Scene, found: Match) -> str:
     return f"{_told(size)}The pieces have {sum(pieces)} entries together, and the axis that is cut has {size}."
 
 
+def _unflatten(scene: Scene, found: Match) -> str:
+    size = int(found[2])
+    return f"{_told(size)}The axis that is to be cut has {size} entries, and {found[1]} does not divide them: is it the axis of the channels?"
+
+
 def _state_dict(scene: Scene, found: Match) -> str:
     if size := re.search(
         r"size mismatch for ([\w.]+):.*?\[([\d, ]*)\].*?\[([\d, ]*)\]", found[0], re.S
@@ -137,6 +142,13 @@ RULES: list[Rule] = [
     (r"must have at least 2 dimensions", "This function works on matrices, and gets a single row: torch.ones(T, T) has two axes, torch.ones(T) one."),
     (r"Number of dimensions of repeat dims", "repeat takes a number for each axis, the first one included; expand and broadcasting need no copy."),
     (r"selected index k out of range", "topk was asked for more entries than there are along this axis: take the smaller of the two numbers."),
+    (r"1D tensors expected", "dot multiplies two plain rows of numbers; with more axes it is the operator @, or torch.matmul."),
+    (r"size mismatch, got input \(\d+\), mat|vec .* must be a vector", "@ is a product of matrices; entry by entry, with broadcasting, it is *."),
+    (r"unflatten: Provided sizes (\[.*?\]) don't multiply up to the size of dim \d+ \((\d+)\)", _unflatten),
+    (r"output with shape \[([\d, ]*)\] doesn't match the broadcast shape \[([\d, ]*)\]", r"What is changed in place keeps its shape, (\1), and the result has (\2): one of the two has another shape than it should."),
+    (r"derivative for aten::floor_divide", "// rounds down, which has no gradient: tensors are divided by /."),
+    (r"bitwise_(?:xor|and|or)", "^, & and | work on the bits of whole numbers and masks: a power is **, a product *."),
+    (r"CUDA|NVIDIA driver", "No graphics card is asked for here: tensors and models stay where they are, or go where the caller says."),
     (r"too many indices for tensor of dimension (\d+)", r"This tensor has \1 axes, and more are named between the brackets."),
     (r"IndexError: The shape of the mask", "A bool tensor between brackets has to have the shape of what it selects from."),
     (r"index (-?\d+) is out of bounds for dimension (\d+) with size (\d+)", r"Axis \2 has \3 entries, counted from 0, and entry \1 was asked for."),
@@ -148,6 +160,7 @@ RULES: list[Rule] = [
     (r"only supports boolean masks|condition to be a boolean tensor", "The mask has to be a bool tensor here: compare (mask == 0), or make it with dtype=torch.bool."),
     (r"Explicit attn_mask should not be set when is_causal=True", "scaled_dot_product_attention takes a mask or is_causal=True, not both."),
     (r"only (?:one|a single) element tensors? can be converted|can only convert an array of size 1|only integer tensors of a single element|cannot be converted to Scalar|must be real number, not Tensor", _WHOLE),
+    (r"must be real number, not torch.Size", "A whole shape stands where one number is wanted: .size(-1) is one axis of it."),
     (r"Boolean value of Tensor with more than one value is ambiguous", "A tensor stands where Python wants True or False; to ask whether it is there, write `is not None`."),
     (r"Expected .* scalar types?:? Long|Expected tensor for argument #1 'indices'|must be .*Long|tensors used as indices must be|dtype int32/int64 for index", _INDICES),
     (r"only integers, slices .* are valid indices \(got (\w+)\)", r"Between brackets stands a \1: an index is a whole number (// divides into one), a slice or a tensor of those."),

@@ -136,6 +136,8 @@ def _guard(scene: Scene, found: Match) -> str:
     """An exception that the learner's own `assert` or `raise` threw at an input of the contract."""
     if scene.own_guard and not isinstance(scene.error, NotImplementedError):
         return "This guard of yours went off at an input that the README allows: its condition is wrong, or what was computed before it."
+    if scene.other_guard:
+        return "An earlier part refuses what it is given here, and says why: what reaches it from this line?"
     return ""
 
 
@@ -156,6 +158,10 @@ _RULES: list[Rule] = [
     (r"(\w+)\(\): argument '(\w+)' (?:\(position \d+\) )?must be (.+?), (?:not|but found element of type) (\w+)", _argument),
     (r"\(\) takes no arguments", "The class takes no arguments: its __init__ is missing, misspelt (two underscores on each side), or indented too far."),
     (r"takes (?:from )?\d.* positional arguments? but \d+ (?:was|were) given", _too_many_arguments),
+    (r"descriptor '\w+' of '\w+' object needs an argument", "super is called first: super().__init__(), with its brackets."),
+    (r"expected (\d+) arguments?, got (\d+)", r"What is called here takes \1 arguments and got \2; several classes or values in one place stand in a tuple."),
+    (r"attribute name must be string", "getattr and setattr take the object first and then the name, a string."),
+    (r"IndexError: index -?\d+ is out of range", "A list of layers has fewer of them than are asked for."),
     (r"RecursionError", "It calls itself without end."),
     (r"FrozenInstanceError", "The config is frozen: make a new one instead of changing its fields."),
     (r"UnboundLocalError", "This name gets its value further down, or in a branch that was not taken."),
@@ -169,7 +175,7 @@ _RULES: list[Rule] = [
     (r"AttributeError", _attribute),
     (r"object of type 'int' has no len|'int' object is not iterable", "A single number stands where several are wanted: range(n) counts up to it."),
     (r"(list|tuple) indices must be integers or slices, not (\w+)", r"A \1 is asked for its entry by a \2: is it the entry's number that is wanted, or another object?"),
-    (r"'(\w+)' object is not callable", r"Something that is no function is called: a \1 followed by round brackets."),
+    (r"'([\w.]+)' object is not callable", r"Something that is no function is called: a \1 followed by round brackets."),
     (r"'(\w+)' object is not (?:subscriptable|iterable)", r"This is a single \1, and one of its entries is asked for."),
     (r"does not support item assignment", "This cannot be changed in place: make a new one."),
     (r"unhashable type: '(\w+)'", r"A \1 cannot be a key of a dictionary or stand in a set: a tuple can."),

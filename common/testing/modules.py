@@ -20,7 +20,7 @@ from common.testing.asserts import (
     assert_tensor,
     fail,
 )
-from common.testing.axes import name_sizes
+from common.testing.axes import name_sizes, named
 from common.testing.context import current, observe
 from common.testing.elsewhere import ELSEWHERE, DevicesDiffer, elsewhere, is_elsewhere
 
@@ -163,8 +163,8 @@ def assert_parameters(
         if actual[name] != tuple(shape):
             fail(
                 f"`{name}` of {what} has the wrong shape:",
-                expected=tuple(shape),
-                got=actual[name],
+                expected=named(shape),
+                got=named(actual[name]),
                 because=because,
             )
         p = dict(module.named_parameters(remove_duplicate=False))[name]
