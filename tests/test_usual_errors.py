@@ -99,7 +99,6 @@ SLIPS = [
     ("getattr('a', x)", "the object first"),
     ("nn.ModuleList([fc])[1]", "fewer of them"),
     ("x.unflatten(-1, (4, -1))", "does not divide them"),
-    ("bools[0, :1].mul_(bools[0])", "keeps its shape"),
     ("p[:1] @ x", "entry by entry|second last axis|line up"),
     ("math.sqrt(x.shape)", "whole shape"),
     ("1 / 0", "out of the range"),

@@ -195,6 +195,7 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
             seeded = [_drawn_alike(module, inputs) for _ in range(2)]
             because = _RANDOM_IN_EVAL if torch.equal(*seeded) else _STATE_IN_EVAL
     assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
+    _assert_results_stay(module, *inputs, what=what)
     for name, value in module.state_dict().items():
         grown = name not in before or before[name].shape != value.shape
         if grown or not torch.equal(before[name], value):
@@ -202,6 +203,18 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
                 f"calling {what} changed its own `{name}`",
                 because="A forward pass leaves the module as it is.",
             )
+
+
+def _assert_results_stay(module: nn.Module, *inputs: Any, what: str) -> None:
+    with torch.no_grad():
+        first = module(*inputs)
+        before = first.clone()
+        module(inputs[0].flip(0), *inputs[1:])
+    assert_identical(
+        first, before, f"{what} of a call, after the next call with another input,",
+        because="The next call wrote into the tensor that this one had handed out: a result that is kept on self "
+        "and filled again. Make a new tensor in each call.",
+    )  # fmt: skip
 
 
 def _drawn_alike(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:

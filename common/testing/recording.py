@@ -28,7 +28,7 @@ class Step:
         random: torch's random state then, from which dropout was drawn.
         training: the model's mode.
         error: (B, T, V), the gradient of the loss by the logits; none before backward().
-        stale: backward() found gradients of an earlier step.
+        stale: backward() added to gradients of an earlier step.
     """
 
     ids: Tensor
@@ -66,8 +66,10 @@ class _Notes:
 
         def going_back(error: Tensor) -> None:
             step.error = error.detach().clone()
-            grads = (p.grad for p in module.parameters())
-            step.stale = any(g is not None and bool(g.any()) for g in grads)
+            for p in module.parameters():
+                if p.grad is not None and p.grad.any():
+                    # Only backward() adds to it; torch.autograd.grad leaves it alone.
+                    p.register_post_accumulate_grad_hook(lambda _: setattr(step, "stale", True))
 
         logits.register_hook(going_back)
 

@@ -304,6 +304,16 @@ def test_the_first_loss_is_that_of_a_blind_guess(solution):
         )
 
 
+def test_a_frozen_parameter_stays_frozen(solution):
+    model = Tree(config_with(n_layer=1)).requires_grad_(False)
+    solution.init_weights(model)
+    assert_equal(
+        [name for name, p in model.named_parameters() if p.requires_grad], [],
+        "the parameters that are learned, of a model that was frozen as a whole before init_weights,",
+        because="init_weights changes numbers alone: requires_grad stays as it was, off where it was off.",
+    )
+
+
 def test_it_works_where_gradients_are_off(solution):
     with torch.no_grad():
         tree = initialised(solution, config_with(n_layer=1))

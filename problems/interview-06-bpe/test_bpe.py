@@ -3,9 +3,12 @@
 In the messages 97 is the byte of "a", 98 that of "b", and so on; 256 is the first merge.
 """
 
+import string
+import time
+
 import pytest
 
-from common.testing import assert_equal, assert_raises
+from common.testing import assert_equal, assert_raises, assert_true
 from common.testing.tokens import assert_gives, draw_text, spelled
 
 A, B, C, D, X, Y, Z = (ord(letter) for letter in "abcdxyz")
@@ -155,6 +158,24 @@ def test_longer_training_makes_the_same_merges_as_the_definition(solution, refer
     says += "one met first, and replaces it from left to right."
     call, right = f"train_bpe(a random text of {letters!r}, 25)", reference.train_bpe(text, 25)
     assert_gives(call, lambda: solution.train_bpe(text, 25), right, because=says)
+
+
+def seconds(call):
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def test_one_pass_for_each_merge_not_one_for_each_pair(solution):
+    few, many = draw_text("few", "ab", 4000), draw_text("many", string.ascii_letters, 4000)
+    quick = min(seconds(lambda: solution.train_bpe(few, 1)) for _ in range(5))
+    slow = min(seconds(lambda: solution.train_bpe(many, 1)) for _ in range(3))
+    assert_true(
+        slow < 25 * quick, "one merge of a text with 2,000 different pairs takes more than 25 times as long as one of "
+        "a text of the same length with 4",
+        because="The whole sequence is gone through once for each different pair, as list.count in a loop does. One "
+        "pass counts them all, as Counter does.",
+    )
 
 
 # --- encode --------------------------------------------------------------------------------------

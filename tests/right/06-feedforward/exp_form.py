@@ -5,7 +5,7 @@ from torch import nn
 
 
 def tanh(z):
-    return 1 - 2 / (torch.exp(2 * z) + 1)
+    return 1 - 2 / (torch.exp(2 * z.clamp(max=20)) + 1)
 
 
 def gelu(x):
