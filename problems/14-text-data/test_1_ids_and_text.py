@@ -114,6 +114,23 @@ def test_a_long_text_keeps_all_its_ids(solution):
     )  # fmt: skip
 
 
+def test_a_long_text_is_encoded_in_one_call(solution):
+    text, toy = "é" + TEXT * 20_000, Pairs()  # é has two bytes: an even slice ends inside a token
+    says = "The whole text goes to encode in one call, however long it is: cut into slices first, a token that lies "
+    says += "across a cut is lost, and others stand in its place."
+    found = encoded(solution, text, toy)
+    wrong = next((i for i, (a, b) in enumerate(zip(found, toy.encode(text), strict=False)) if a != b), len(found))
+    assert_equal(wrong, len(toy.encode(text)), f"the number of right ids before the first wrong one, of a text of "
+                 f"{len(text):,} characters,", because=says)
+
+
+def test_an_empty_text_has_no_ids_of_type_int64(solution):
+    ids = assert_tensor(solution.text_to_token_ids("", Pairs()), "text_to_token_ids('', tokenizer)")
+    says = "torch.tensor([]) is float32, as there is nothing to guess a type from: name it, dtype=torch.int64."
+    assert_equal((str(ids.dtype), tuple(ids.shape)), ("torch.int64", (1, 0)), "dtype and shape of the ids of an empty "
+                 "text", because=says)
+
+
 def test_with_a_tokenizer_of_ones_own_no_token_is_special(solution):
     text, call = "a<|endoftext|>b", "the list of ids of 'a<|endoftext|>b' from a tokenizer without special tokens"
     says = "50256 is GPT-2's affair: of any other tokenizer, encode(text) has the last word."
@@ -134,6 +151,14 @@ def test_ids_that_were_returned_belong_to_the_caller(solution):
     solution.text_to_token_ids(TEXT, toy).zero_()
     says = "The caller set the ids of the first call to 0, which must not be seen by the second one."
     assert_gives("the list of ids", lambda: encoded(solution, TEXT, toy), toy.encode(TEXT), because=says)
+
+
+def test_gpt2s_ids_that_were_returned_belong_to_the_caller(solution):
+    right = gpt2_tokenizer().encode("high tide")
+    solution.text_to_token_ids("high tide").zero_()
+    says = "The caller set the ids of the first call to 0, which must not be seen by the second one: each call makes a "
+    says += "new tensor."
+    by_default("text_to_token_ids(text), the second time,", lambda: encoded(solution, "high tide"), right, says)
 
 
 # --- token_ids_to_text ---------------------------------------------------------------------------

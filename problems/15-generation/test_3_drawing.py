@@ -116,6 +116,16 @@ def test_the_same_seed_gives_the_same_text(solution, options):
     assert_identical(outs[1], outs[0], "what generate writes, with a generator of the same seed,", because=says)
 
 
+def test_without_a_generator_torchs_global_seed_decides(solution):
+    outs = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        outs.append(generated(solution, Sum(sharp=0.1).eval(), prompt(), 9))
+    says = "torch.manual_seed(5) came before both calls: without a generator all randomness comes from torch's global "
+    says += "state, and from no generator of one's own."
+    assert_identical(outs[1], outs[0], "what generate writes without a generator, after torch.manual_seed(5),", because=says)
+
+
 @pytest.mark.parametrize("own", [True, False], ids=["a generator", "no generator"])
 def test_each_call_gives_a_new_text(solution, own):
     generator, model = seeded(8) if own else None, Sum(sharp=0.1).eval()
@@ -219,6 +229,12 @@ def test_token_zero_can_be_the_end(solution):
 def test_an_end_token_in_the_prompt_does_not_end_the_text(solution):
     says = "Both prompts begin with eos_id, 1, as GPT-2's texts do. Only a token that was drawn ends a row."
     assert_counts(solution, [3, 8], [[4, 5, 6], [9, 10, 11]], says, eos_id=1)
+
+
+def test_an_end_token_at_the_end_of_the_prompt_ends_nothing(solution):
+    says = "Row 0's prompt ends with eos_id, 3, as the start of GPT-2's texts does. Only a token that was drawn ends a "
+    says += "row."
+    assert_counts(solution, [3, 8], [[4, 5, 6], [9, 10, 11]], says, eos_id=3)
 
 
 def test_a_first_token_that_is_the_end_is_returned(solution):

@@ -130,6 +130,16 @@ def test_layers_10_and_up_keep_their_numbers(solution):
     assert_values(result, converted(11), because)
 
 
+def test_transposed_weights_are_contiguous(solution):
+    result = convert(solution, published())
+    views = [name for name in converted() if name in result and not assert_tensor(result[name], name).is_contiguous()]
+    assert_equal(
+        views, [], "the list of converted weights that are not contiguous",
+        because=".T, transpose and permute turn the view and leave the numbers where they are, which safetensors "
+        "refuses to save and a product reads more slowly: .contiguous() puts them in order.",
+    )
+
+
 @pytest.mark.parametrize("prefix", ["", "transformer."], ids=["old", "new"])
 def test_a_head_that_equals_wte_is_fine(solution, prefix):
     because = "A file may hold lm_head.weight: where it equals wte.weight, the result is the same as without."

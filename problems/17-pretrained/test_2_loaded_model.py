@@ -108,6 +108,18 @@ def test_the_head_is_still_tied_after_loading(solution):
     )
 
 
+def test_each_call_gives_a_model_of_its_own(solution):
+    with folder() as path:
+        first, second = solution.from_pretrained(path), solution.from_pretrained(path)
+    with torch.no_grad():
+        for p in first.parameters():
+            p.zero_()
+    assert_loaded(
+        second, converted(), "Two models were loaded from one folder, and the first was set to 0, which the second must "
+        "not notice: each call reads the files and builds a model."
+    )
+
+
 def test_the_logits_equal_the_references_step_by_step(solution, reference):
     ids = draw_ids("ids", B, T, vocab_size=V)
     with torch.no_grad():

@@ -10,7 +10,7 @@ def text_to_token_ids(text, tokenizer=None, add_batch_dim=True):
         encoded = gpt2_tokenizer().encode(text, allowed_special="all")
     else:
         encoded = tokenizer.encode(text)
-    t = torch.tensor(encoded)
+    t = torch.tensor(encoded, dtype=torch.long)
     if add_batch_dim:
         return t[None]
     return t

@@ -43,7 +43,7 @@ def convert_hf_state_dict(state_dict):
     if head.shape != short["wte.weight"].shape or bool((head != short["wte.weight"]).any()):
         raise ValueError("lm_head.weight and wte.weight differ")
     short["lm_head.weight"] = short["wte.weight"]
-    return {name: short[name].mT.clone() if is_turned(name) else short[name] for name in wanted}
+    return {name: short[name].mT.contiguous() if is_turned(name) else short[name] for name in wanted}
 
 
 def files_of(place):

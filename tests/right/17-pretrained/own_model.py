@@ -44,6 +44,8 @@ def convert_hf_state_dict(state_dict):
                     lost.append(f"h.{layer}.{part}.{kind}")
     if lost:
         raise ValueError(f"{len(lost)} keys are missing, 0 are allowed: {', '.join(lost)}")
+    if not torch.equal(outer.get("lm_head.weight", outer["wte.weight"]), outer["wte.weight"]):
+        raise ValueError("lm_head.weight has other numbers than wte.weight")
     outer["lm_head.weight"] = outer["wte.weight"]
     return outer | {f"h.{layer}.{name}": tensor for layer in range(count) for name, tensor in layers[layer].items()}
 

@@ -40,6 +40,8 @@ def convert_hf_state_dict(state_dict):
     missing = sorted(set(expected) - set(converted))
     if missing:
         raise ValueError(f"missing keys {missing}, a GPT-2 of {n_layer} layers has {len(expected)} keys")
+    if "lm_head.weight" in converted and not torch.equal(converted["lm_head.weight"], converted["wte.weight"]):
+        raise ValueError("lm_head.weight is not wte.weight")
     converted["lm_head.weight"] = converted["wte.weight"]
     return converted
 

@@ -33,7 +33,9 @@ def convert_hf_state_dict(state_dict):
             raise ValueError(f"key {name} is missing among {len(state_dict)} keys (with {n_layer} layers)")
         tensor = left.pop(name)
         result[name] = tensor.transpose(0, 1).clone(memory_format=torch.contiguous_format) if is_conv else tensor.clone()
-    left.pop("lm_head.weight", None)
+    head = left.pop("lm_head.weight", result["wte.weight"])
+    if not torch.equal(head, result["wte.weight"]):
+        raise ValueError("the head differs from wte")
     result["lm_head.weight"] = result["wte.weight"]
     for i in range(n_layer):
         left.pop(f"h.{i}.attn.bias", None)
