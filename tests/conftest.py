@@ -24,6 +24,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(scope="session")
+def sandbox() -> bool:
+    """Whether students' processes run in a sandbox here; the test is skipped where none can run at all."""
+    if sys.platform != "linux":
+        pytest.skip("grading needs Linux")
+    from common.errors import CourseError
+    from common.grading.rooms import Agents, why_no_sandbox
+
+    if not why_no_sandbox():
+        return True
+    try:
+        Agents(sandbox=False).close()
+    except CourseError as error:
+        pytest.skip(str(error))
+    return False
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A fresh copy of the repository in a folder with a space in its name; every problem untouched."""

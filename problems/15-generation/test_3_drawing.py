@@ -123,7 +123,8 @@ def test_without_a_generator_torchs_global_seed_decides(solution):
         outs.append(generated(solution, Sum(sharp=0.1).eval(), prompt(), 9))
     says = "torch.manual_seed(5) came before both calls: without a generator all randomness comes from torch's global "
     says += "state, and from no generator of one's own."
-    assert_identical(outs[1], outs[0], "what generate writes without a generator, after torch.manual_seed(5),", because=says)
+    what = "what generate writes without a generator, after torch.manual_seed(5),"
+    assert_identical(outs[1], outs[0], what, because=says)
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["a generator", "no generator"])

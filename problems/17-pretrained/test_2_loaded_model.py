@@ -115,8 +115,8 @@ def test_each_call_gives_a_model_of_its_own(solution):
         for p in first.parameters():
             p.zero_()
     assert_loaded(
-        second, converted(), "Two models were loaded from one folder, and the first was set to 0, which the second must "
-        "not notice: each call reads the files and builds a model."
+        second, converted(), "Two models were loaded from one folder, and the first was set to 0, which the second "
+        "must not notice: each call reads the files and builds a model.",
     )
 
 
