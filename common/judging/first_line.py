@@ -87,10 +87,12 @@ def _trusted(outcomes: Sequence[Outcome]) -> frozenset[str]:
     return names - frozenset(o.parts[0] for o in alone if o.status != Status.PASSED)
 
 
-def _origin(end: Step, known: KnownValues, trusted: frozenset[str]) -> tuple[Step, str, int] | None:
-    """The step that is wrong first, how, and its line; None where several could be it."""
+def _origin(
+    end: Step, known: KnownValues, trusted: frozenset[str]
+) -> tuple[Step, bool, int] | None:
+    """The step that is wrong first, whether it is only moved, and its line; None where several could be it."""
     if known.match(end.value) == Match.KNOWN:
-        return end, "early", end.place(trusted)[1]
+        return None  # right, but not the result: a step is missing, before it or after
     found, to_see, visited = [], [end], set()
     while to_see:
         step = to_see.pop()
@@ -108,9 +110,11 @@ def _origin(end: Step, known: KnownValues, trusted: frozenset[str]) -> tuple[Ste
     if len(lines) != 1:
         return None
     step = found[0]
-    if known.match(step.value) == Match.MOVED:
-        return step, "moved", lines.pop()
-    return step, "unknown", lines.pop()
+    if any(known.match(value) != Match.KNOWN for value in step.given):
+        return (
+            None  # it was given something else than a right run is: an input that was overwritten
+        )
+    return step, known.match(step.value) == Match.MOVED, lines.pop()
 
 
 def _is_given(step: Step) -> bool:
@@ -118,8 +122,8 @@ def _is_given(step: Step) -> bool:
     return not step.inputs and bool((step.value == step.value.flatten()[:1]).all())
 
 
-def _told(step: Step, kind: str, line: int, module: ModuleType) -> FirstLine:
+def _told(step: Step, moved: bool, line: int, module: ModuleType) -> FirstLine:
     name = f"<{module.__name__}>"
     file = name if name in linecache.cache else str(module.__file__)
     reads = tuple(sorted({place[1] for s in step.inputs for place in s.places[-1:]}))
-    return FirstLine(line, linecache.getline(file, line).strip(), kind, reads)
+    return FirstLine(line, linecache.getline(file, line).strip(), moved, reads)

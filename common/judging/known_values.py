@@ -120,6 +120,10 @@ def _cut_axes(right: Tensor, piece: Tensor) -> list[int]:
 
 
 def _plain(tensor: Tensor) -> Tensor:
+    if tensor.dtype == torch.bool:  # a mask says the same however far it is expanded
+        for axis in range(tensor.ndim):
+            first = tensor.narrow(axis, 0, min(1, tensor.size(axis)))
+            tensor = first if bool((tensor == first).all()) else tensor
     value = tensor.detach().to("cpu", torch.float32)
     return torch.where(value < _HIDDEN, -torch.inf, value)
 

@@ -23,7 +23,8 @@ class Step:
     """One tensor that was made: by which operation, from which others, in which lines.
 
     Args:
-        inputs: the steps that made its arguments; what came from outside is left out.
+        inputs: the steps that made its arguments.
+        given: the arguments that came from outside, as they were then.
         places: (function, line) in the module's own file, the innermost last.
     """
 
@@ -31,6 +32,7 @@ class Step:
     value: Tensor
     inputs: tuple[Step, ...]
     places: tuple[tuple[str, int], ...]
+    given: tuple[Tensor, ...] = ()
 
     def place(self, trusted: frozenset[str]) -> tuple[str, int]:
         """The innermost line that is not inside of a function that is known to be right."""
@@ -56,6 +58,7 @@ class Recording(TorchFunctionMode):
     def __post_init__(self) -> None:
         super().__init__()
         self.made: dict[int, Step] = {}  # by the tensor's id
+        self.seen: dict[int, Tensor] = {}  # what came from outside, likewise
         self.kept: list[Tensor] = []  # no id is given twice while its tensor lives
 
     def __torch_function__(
@@ -89,20 +92,29 @@ class Recording(TorchFunctionMode):
         given: list[Tensor],
         places: tuple[tuple[str, int], ...],
     ) -> None:
-        inputs = []
+        inputs, outside = [], []
         for tensor in given:
             if step := self.made.get(id(tensor)):
                 inputs.append(step)
-            elif not any(tensor is t for t in self.outside):
-                self.outside.append(tensor)
+            else:
+                outside.append(self._from_outside(tensor))
         for tensor in made:
             if tensor.numel() > _LARGEST:
                 continue
-            step = Step(name, tensor.detach().clone(), tuple(inputs), places)
+            step = Step(name, tensor.detach().clone(), tuple(inputs), places, tuple(outside))
             self.steps.append(step)
             self.made[id(tensor)] = step
             self.kept.append(tensor)
         self.full |= len(self.steps) > _MOST
+
+    def _from_outside(self, tensor: Tensor) -> Tensor:
+        """Its values now; a copy is made where they have changed since they were seen last."""
+        known = self.seen.get(id(tensor))
+        if known is None or not torch.equal(known, tensor.detach()):
+            known = self.seen[id(tensor)] = tensor.detach().clone()
+            self.kept.append(tensor)
+            self.outside.append(known)
+        return known
 
     def _places(self) -> tuple[tuple[str, int], ...]:
         """Where the module's own code is; nowhere while it builds its layers, whose values count as given."""

@@ -56,23 +56,18 @@ class FirstLine:
     """The line of the file that makes the first tensor of which a right run has no equal.
 
     Args:
-        kind: "moved" (the right numbers in other places), "early" (right, but not yet the result) or "unknown".
+        moved: it has the right numbers in other places.
         reads: the lines that made what it works on.
     """
 
     line: int
     code: str
-    kind: str
+    moved: bool = False
     reads: tuple[int, ...] = ()
 
     @property
     def sentence(self) -> str:
-        if self.kind == "early":
-            return (
-                f"What line {self.line} gives, `{self.code}`, a right run has too, but on its way: "
-                "a step is missing after it."
-            )
-        how = ": it has the right numbers in other places" if self.kind == "moved" else ""
+        how = ": it has the right numbers in other places" if self.moved else ""
         return f"Line {self.line}, `{self.code}`, makes the first tensor that a right run never has{how}."
 
 

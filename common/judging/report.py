@@ -90,7 +90,7 @@ def _body(problem: Problem, verdict: Verdict, *, cause: bool) -> list[str]:
     lines += _printed([first])
     if verdict.diagnosis and cause:
         lines += cause_lines(verdict.diagnosis, len(verdict.wrong))
-    if verdict.first_line and cause:
+    if verdict.first_line and cause and first.status != Status.ERROR:
         lines.append(verdict.first_line.sentence)
     others = len(verdict.wrong) - 1
     if others:
