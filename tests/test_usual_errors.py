@@ -98,7 +98,7 @@ SLIPS = [
     ("isinstance(x, int, bool)", "takes 2 arguments"),
     ("getattr('a', x)", "the object first"),
     ("nn.ModuleList([fc])[1]", "fewer of them"),
-    ("x.unflatten(-1, (4, -1))", "does not divide them"),
+    ("x.unflatten(-1, (4, -1))", "does not multiply"),
     ("p[:1] @ x", "entry by entry|second last axis|line up"),
     ("math.sqrt(x.shape)", "whole shape"),
     ("1 / 0", "out of the range"),

@@ -71,8 +71,9 @@ class Check:
                 try:
                     self.function(**{**self.arguments, "solution": solution})
                 except CheckFailed as failure:
+                    meant = failure.__cause__ and explaining.explain(failure.__cause__, module)[1]
                     said = {
-                        "status": Status.FAILED, "facts": tuple(failure.facts()), "because": failure.because,
+                        "status": Status.FAILED, "facts": tuple(failure.facts()), "because": meant or failure.because,
                     }  # fmt: skip
                 except (
                     bdb.BdbQuit

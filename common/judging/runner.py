@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import ModuleType
 
 import torch
@@ -16,8 +17,13 @@ from common.judging.diagnosis import BUDGET, diagnose
 from common.judging.examples import try_examples
 from common.judging.first_line import first_wrong_line
 from common.judging.grouping import grouped
-from common.judging.records import Outcome, Request, Verdict
+from common.judging.records import Certainty, Diagnosis, Outcome, Request, Status, Verdict
 from common.testing.context import surroundings
+
+_KEPT = (
+    "Alone, in a file that was just loaded, this check passes: something outlives the call that made it, and is used "
+    "again, such as a global name, a cache, a default argument or an attribute of the class."
+)
 
 
 def run(
@@ -50,6 +56,7 @@ def run(
         diagnosis, line, groups = None, None, ()
         if budget and any(o.status.is_wrong for o in outcomes):
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)
+            outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
             reference = loading.load(problem.reference)
             line = first_wrong_line([*zip(checks, outcomes, strict=True)], module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
@@ -62,6 +69,24 @@ def run(
         groups=groups,
         whole=whole,
     )
+
+
+def _asked_again(
+    request: Request,
+    checks: Sequence[Check],
+    outcomes: list[Outcome],
+    diagnosis: Diagnosis | None,
+    module: ModuleType,
+) -> tuple[list[Outcome], Diagnosis | None]:
+    """Ask the failing check once more, of the file as it was just loaded: does something outlive a call?"""
+    if diagnosis and diagnosis.certainty != Certainty.LIKELY:
+        return outcomes, diagnosis
+    at = next(i for i, o in enumerate(outcomes) if o.status.is_wrong)
+    fresh = _load(request, loading.tree(request.earlier))
+    if not checks[at].run(module).status.is_wrong or checks[at].run(fresh).status != Status.PASSED:
+        return outcomes, diagnosis
+    outcomes = [*outcomes[:at], replace(outcomes[at], because=_KEPT), *outcomes[at + 1 :]]
+    return outcomes, None
 
 
 def outcomes_of(problem: Problem, module: ModuleType) -> list[Outcome]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from common.judging.scene import Match, Rule, Scene
@@ -36,6 +37,9 @@ def _do_not_line_up(scene: Scene, found: Match) -> str:
             f"{told}Something was made for the full context and not cut to the text: "
             "a mask as mask[:T, :T], positions as [:T]."
         )
+    for one, other in itertools.permutations(scene.tensors.items(), 2):
+        if other[1].ndim and one[1].shape == other[1].shape[:-1]:
+            return f"{told}{one[0]} lacks the last axis of {other[0]}: a sum, mean or var over it keeps it as 1 with keepdim=True."
     if names == {"B", "T"}:
         return f"{told}The first axis of the input is the batch, the second one the tokens."
     return f"{told}The two do not line up in axis {axis}: one of them has its axes in another order, or one too many or too few."
@@ -100,7 +104,7 @@ def _pieces(scene: Scene, found: Match) -> str:
 
 def _unflatten(scene: Scene, found: Match) -> str:
     size = int(found[2])
-    return f"{_told(size)}The axis that is to be cut has {size} entries, and {found[1]} does not divide them: is it the axis of the channels?"
+    return f"{_told(size)}The axis that is to be cut has {size} entries, and {found[1]} does not multiply to them: a size is fixed that should follow from the tensor (-1 does), or it is another axis that you mean."
 
 
 def _state_dict(scene: Scene, found: Match) -> str:
@@ -128,7 +132,7 @@ RULES: list[Rule] = [
     (r"(?:self|mat2) must be a matrix", "torch.mm multiplies two plain matrices; with a batch in front it is the operator @, or torch.matmul."),
     (r"batch[12] must be a 3D tensor", "torch.bmm wants exactly three axes; the operator @, or torch.matmul, takes any number in front."),
     (r"mat1 and mat2 must have the same dtype, but got (?:Long|Int)|same dtype[^:]*: (?:long|int) ", "A layer computes with floating point numbers and was given whole ones: are these the ids themselves, before their embedding?"),
-    (r"mat1 and mat2 must have the same dtype|expected m1 and m2 to have the same dtype|expected scalar type \w+ but found", "Two floating point types meet: some tensor was made with a fixed dtype, or cast with .float(). Make it with dtype=x.dtype."),
+    (r"mat1 and mat2 must have the same dtype|expected m1 and m2 to have the same dtype|expected scalar type \w+ but found|expected dtype \w+ for .* but got dtype", "Two floating point types meet: some tensor was made with a fixed dtype, cast with .float(), or kept from a call in another type. Make it with the dtype of its partner."),
     (r"Sizes of tensors must match except in dimension (\d+)\. Expected size (\d+) but got size (\d+)", _joined),
     (r"Tensors must have same number of dimensions: got (\d+) and (\d+)", r"torch.cat joins tensors with equally many axes, and these have \1 and \2: one of them lacks an axis, or has one too many."),
     (r"stack expects each tensor to be equal size", "torch.stack wants tensors of one shape; pieces of different lengths are joined by torch.cat."),
@@ -142,6 +146,7 @@ RULES: list[Rule] = [
     (r"must have at least 2 dimensions", "This function works on matrices, and gets a single row: torch.ones(T, T) has two axes, torch.ones(T) one."),
     (r"Number of dimensions of repeat dims", "repeat takes a number for each axis, the first one included; expand and broadcasting need no copy."),
     (r"selected index k out of range", "topk was asked for more entries than there are along this axis: take the smaller of the two numbers."),
+    (r"t\(\) expects a tensor with <= 2 dimensions", "t() turns a plain matrix; of a batch of them, .mT or .transpose(-2, -1) turns the last two axes."),
     (r"1D tensors expected", "dot multiplies two plain rows of numbers; with more axes it is the operator @, or torch.matmul."),
     (r"size mismatch, got input \(\d+\), mat|vec .* must be a vector", "@ is a product of matrices; entry by entry, with broadcasting, it is *."),
     (r"unflatten: Provided sizes (\[.*?\]) don't multiply up to the size of dim \d+ \((\d+)\)", _unflatten),

@@ -49,7 +49,7 @@ def _wrong_operand(scene: Scene, found: Match) -> str:
     if "NoneType" in kinds:
         none = [name for name, v in scene.values.items() if v is None]
         what = f"{none[0]} is None" if none else "something is None"
-        return f"{what} here: a function that ends without a return gives None, and an argument may be left out."
+        return f"{what} here: an argument was left out, nothing was assigned, or a function ended without a return."
     if "concatenate" in found[0] or any(k in ("tuple", "list") for k in kinds):
         return (
             "One of the two is a pair or a list: take the one that you need out of it (max, min, sort and topk along an "
@@ -62,8 +62,10 @@ def _attribute(scene: Scene, found: Match) -> str:
     error = scene.error
     owner, name = getattr(error, "obj", None), getattr(error, "name", None) or ""
     if owner is None and name:
-        what = next((n for n, v in scene.values.items() if v is None), "it")
-        return f"{what} is None here: a function that ends without a return gives None."
+        if scene.expression.endswith(f".grad.{name}"):
+            return "It has no gradient yet: .grad is None until backward() reaches it, and after it was cleared."
+        what = next((n for n, v in scene.values.items() if v is None), "Something")
+        return f"{what} is None here: nothing was assigned to it, or a function ended without a return."
     if isinstance(owner, tuple | list) and hasattr(Tensor, name):
         return "This is a pair or a list of tensors, not one tensor: take the one that you need out of it."
     if isinstance(owner, nn.Module) and "_parameters" not in vars(owner):

@@ -14,6 +14,7 @@ from common.testing.asserts import (
     fail,
 )
 from common.testing.axes import name_sizes
+from common.testing.calls import assert_repeatable
 from common.testing.context import observe
 from common.testing.dropout import assert_dropped
 from common.testing.first_difference import assert_same_module
@@ -23,7 +24,6 @@ from common.testing.modules import (
     assert_made_on_device,
     assert_moves,
     assert_parameters,
-    assert_repeatable,
     assert_rows_independent,
     draw,
     draw_ids,

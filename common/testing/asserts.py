@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -165,10 +165,13 @@ def assert_identical(actual: Tensor, other: Tensor, what: str, *, because: str =
     observe(f"{what} changed", different)
     if different.any():
         place = tuple(different.nonzero()[0].tolist())
+        before, after = number(other[place]), number(actual[place])
+        if before == after:  # down to the last bits, which the usual six digits do not show
+            before, after = repr(float(other[place])), repr(float(actual[place]))
         fail(
             f"{what} changed at {list(place)}:",
-            expected=f"{number(other[place])}, as before",
-            got=number(actual[place]),
+            expected=f"{before}, as before",
+            got=after,
             because=because,
         )
 
@@ -219,24 +222,49 @@ def assert_raises(
         )
 
 
-def assert_gradients(module: torch.nn.Module, what: str, *, because: str = "") -> None:
-    """Check that after backward() every parameter of the module has a gradient that is not zero."""
-    unreached = [
-        name
+def assert_gradients(
+    module: torch.nn.Module,
+    what: str,
+    *,
+    again: Callable[[], Tensor] | None = None,
+    because: str = "",
+) -> None:
+    """Check that after backward() every parameter of the module has a gradient that is not zero.
+
+    Args:
+        again: computes the result anew, so that a parameter that is not used is told from one that is cut off.
+    """
+    unreached = {
+        name: p
         for name, p in module.named_parameters()
         if p.grad is None or not bool(p.grad.count_nonzero())
-    ]
-    observe(f"parameters of {what} without a gradient", unreached)
+    }
+    observe(f"parameters of {what} without a gradient", [*unreached])
     if unreached:
-        names = ", ".join(f"`{n}`" for n in unreached[:4]) + (", ..." if len(unreached) > 4 else "")
+        names = ", ".join(f"`{n}`" for n in [*unreached][:4]) + (
+            ", ..." if len(unreached) > 4 else ""
+        )
+        first = next(iter(unreached))
         fail(
-            f"after {what}.backward(), `{unreached[0]}` has no gradient:",
+            f"after {what}.backward(), `{first}` has no gradient:",
             expected="a gradient for every parameter",
             got=f"none for {names}",
-            because=because
-            or f"`{unreached[0]}` takes no part in the result: it is never used, or cut off by "
-            "detach(), no_grad() or requires_grad=False.",
+            because=because or _why_no_gradient(first, unreached[first], again),
         )
+
+
+def _why_no_gradient(name: str, p: Tensor, again: Callable[[], Tensor] | None) -> str:
+    cut = "the way back from the result is cut: by .data, detach(), torch.tensor(), no_grad() or requires_grad=False"
+    if again is None:
+        return f"`{name}` takes no part in the result, or {cut}."
+    with torch.no_grad():
+        before, old = again().clone(), p.clone()
+        p.add_(1 + p.abs())
+        after = again()
+        p.copy_(old)
+    if before.shape == after.shape and torch.equal(before, after):
+        return f"`{name}` takes no part in the result: other numbers in it change nothing. It is never used."
+    return f"`{name}` does take part in the result, but {cut}."
 
 
 def mismatch(

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from common.testing.asserts import assert_close, assert_tensor, fail
+from common.testing.asserts import assert_close, assert_identical, assert_tensor, fail
 from common.testing.context import observe
 
 _NOTHING_KEPT = (
@@ -41,3 +41,48 @@ def assert_nothing_is_kept(make: Callable[[], Any], first: Tensor, then: Tensor,
                 because=_NOTHING_KEPT,
             )
         assert_close(again, alone, after, because=_NOTHING_KEPT)
+
+
+_RANDOM_IN_EVAL = (
+    "It is drawn anew in each call: dropout is on. nn.Dropout asks for the mode by itself; F.dropout has to be given "
+    "training=self.training, and scaled_dot_product_attention a dropout_p of 0 in eval mode."
+)
+_STATE_IN_EVAL = "Nothing in it is random, so something is kept from the last call: a buffer, a list, a global name."
+
+
+def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
+    """Check that in eval mode two calls with one input agree to the last bit, and that no state grows."""
+    module.eval()
+    before = {name: b.clone() for name, b in module.state_dict().items()}
+    with torch.no_grad():
+        first, second = (assert_tensor(module(*inputs), what) for _ in range(2))
+        because = ""
+        if not torch.equal(first, second):
+            seeded = [_drawn_alike(module, inputs) for _ in range(2)]
+            because = _RANDOM_IN_EVAL if torch.equal(*seeded) else _STATE_IN_EVAL
+    assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
+    _assert_results_stay(module, *inputs, what=what)
+    for name, value in module.state_dict().items():
+        grown = name not in before or before[name].shape != value.shape
+        if grown or not torch.equal(before[name], value):
+            fail(
+                f"calling {what} changed its own `{name}`",
+                because="A forward pass leaves the module as it is.",
+            )
+
+
+def _assert_results_stay(module: nn.Module, *inputs: Any, what: str) -> None:
+    with torch.no_grad():
+        first = module(*inputs)
+        before = first.clone()
+        module(inputs[0].flip(0), *inputs[1:])
+    assert_identical(
+        first, before, f"{what} of a call, after the next call with another input,",
+        because="The next call wrote into the tensor that this one had handed out: a result that is kept on self "
+        "and filled again. Make a new tensor in each call.",
+    )  # fmt: skip
+
+
+def _drawn_alike(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
+    torch.manual_seed(0)
+    return module(*inputs)

@@ -161,7 +161,8 @@ def assert_every_parameter_moves(solution: Any) -> None:
             f"the first step leaves `{still[0]}` where it was:",
             expected="a move of every parameter that has a gradient",
             got=f"none of {len(still)} among {len(right.gradients)} parameters",
-            because="The optimizer is given all parameters of the model.",
+            because="Every parameter has a gradient here, and the optimizer moves those that it was given: all of the "
+            "model's, whatever their shape or name.",
         )
 
 

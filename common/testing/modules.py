@@ -177,51 +177,6 @@ def assert_parameters(
             )
 
 
-_RANDOM_IN_EVAL = (
-    "It is drawn anew in each call: dropout is on. nn.Dropout asks for the mode by itself; F.dropout has to be given "
-    "training=self.training, and scaled_dot_product_attention a dropout_p of 0 in eval mode."
-)
-_STATE_IN_EVAL = "Nothing in it is random, so something is kept from the last call: a buffer, a list, a global name."
-
-
-def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
-    """Check that in eval mode two calls with one input agree to the last bit, and that no state grows."""
-    module.eval()
-    before = {name: b.clone() for name, b in module.state_dict().items()}
-    with torch.no_grad():
-        first, second = (assert_tensor(module(*inputs), what) for _ in range(2))
-        because = ""
-        if not torch.equal(first, second):
-            seeded = [_drawn_alike(module, inputs) for _ in range(2)]
-            because = _RANDOM_IN_EVAL if torch.equal(*seeded) else _STATE_IN_EVAL
-    assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
-    _assert_results_stay(module, *inputs, what=what)
-    for name, value in module.state_dict().items():
-        grown = name not in before or before[name].shape != value.shape
-        if grown or not torch.equal(before[name], value):
-            fail(
-                f"calling {what} changed its own `{name}`",
-                because="A forward pass leaves the module as it is.",
-            )
-
-
-def _assert_results_stay(module: nn.Module, *inputs: Any, what: str) -> None:
-    with torch.no_grad():
-        first = module(*inputs)
-        before = first.clone()
-        module(inputs[0].flip(0), *inputs[1:])
-    assert_identical(
-        first, before, f"{what} of a call, after the next call with another input,",
-        because="The next call wrote into the tensor that this one had handed out: a result that is kept on self "
-        "and filled again. Make a new tensor in each call.",
-    )  # fmt: skip
-
-
-def _drawn_alike(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
-    torch.manual_seed(0)
-    return module(*inputs)
-
-
 def assert_input_untouched(module: Callable[..., Any], *inputs: Tensor, what: str) -> None:
     """Check that the call leaves its input tensors as they were."""
     before = [x.clone() for x in inputs]
@@ -230,8 +185,8 @@ def assert_input_untouched(module: Callable[..., Any], *inputs: Tensor, what: st
     for i, (x, old) in enumerate(zip(inputs, before, strict=True)):
         assert_identical(
             x, old, f"the input{f' {i}' if len(inputs) > 1 else ''} of {what}",
-            because="The caller's tensor was overwritten: `x += ...` and methods that end in _ work in place; "
-            "write `x = x + ...`.",
+            because="The caller's tensor was overwritten: by `x += ...`, a method that ends in _, or `y[...] = ...` "
+            "where y is another name for x, as after y = x. Write `x = x + ...`, or begin with a new tensor.",
         )  # fmt: skip
 
 
@@ -245,8 +200,8 @@ def assert_rows_independent(
         before, after = module(x), module(changed)
     assert_close(
         after[0], before[0], f"{what} of batch row 0, after changing only row 1,",
-        because="The rows of a batch are independent texts: something mixes or sums over the batch axis, "
-        "or a reshape cut across it.",
+        because="The rows of a batch are independent texts: something mixes or sums over the batch axis, a reshape "
+        "cuts across it, or a function of PyTorch's that wants (T, B, C) takes the batch for the tokens.",
     )  # fmt: skip
 
 
@@ -265,8 +220,8 @@ def assert_keeps_dtype(
             observe(f"error in {dtype}", str(error))
             raise CheckFailed(
                 f"{what} fails after .to({dtype}): {str(error).splitlines()[0]}",
-                because="Some tensor is made with a fixed dtype: make it with dtype=x.dtype, or as a parameter "
-                "or buffer of the module.",
+                because="Some tensor is made with a fixed dtype, cast with .float(), or kept from an earlier call: "
+                "make it with the dtype of x or of the weights, or as a parameter or buffer of the module.",
             ) from None
     assert_equal(
         str(assert_tensor(out, what).dtype), str(dtype), f"the dtype of {what} for input and parameters in {dtype}",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from common.testing.asserts import fail
+from common.testing.asserts import CheckFailed, fail
 from common.testing.context import current, observe
 
 BYTES = {bytes([byte]): byte for byte in range(256)}
@@ -44,7 +44,9 @@ def assert_gives(
         said = f"{type(error).__name__}: {error}".partition("\n")[0]
         observe(call, said)
         wanted = _shown(expected, 0, tokens)
-        fail(f"{call} raises an error:", expected=wanted, got=said + _line(error), because=because)
+        raise CheckFailed(
+            f"{call} raises an error:", expected=wanted, got=said + _line(error), because=because
+        ) from error
     if not isinstance(actual, type(expected)):
         _wrong_type(call, actual, "a list" if isinstance(expected, list) else "a text")
     observe(call, actual)

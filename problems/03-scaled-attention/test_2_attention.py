@@ -188,7 +188,7 @@ def test_a_closed_key_gets_a_weight_of_exactly_zero(solution):
     assert_close(
         closed, torch.zeros_like(closed), "the weight of a key that the mask closes",
         because="The mask is True where a query may attend to a key. Where it is False the score is -inf before the "
-        "softmax, and exp(-inf) is exactly 0; exp of any other number is not.",
+        "softmax, and exp(-inf) is exactly 0, whatever the other scores are.",
         atol=1e-12,
     )  # fmt: skip
 

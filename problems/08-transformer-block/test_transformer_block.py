@@ -171,7 +171,7 @@ def test_it_moves_to_another_device(solution):
 def test_every_parameter_takes_part(solution):
     model, x = block(solution), text().requires_grad_()
     (assert_tensor(model(x), "the output") * draw("direction", B=B, T=T, C=C)).sum().backward()
-    assert_gradients(model, "the output")
+    assert_gradients(model, "the output", again=lambda: model(text()))
 
 
 # --- inside the parts ----------------------------------------------------------------------------

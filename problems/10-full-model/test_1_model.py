@@ -281,8 +281,8 @@ def test_the_logits_are_raw_scores(solution):
         sums = torch.stack([out.sum(-1), out.exp().sum(-1)])
     assert_true(
         not bool(((sums - 1).abs() < 1e-3).all(-1).all(-1).any()), "the logits are probabilities or their logarithms",
-        because="A softmax has been at work. The logits are what lm_head gives: cross_entropy and sampling do the "
-        "rest.",
+        because="They, or their exponentials, add up to 1, as after a softmax or log_softmax. The logits are what "
+        "lm_head gives, as it is: cross_entropy and sampling do the rest.",
     )
 
 

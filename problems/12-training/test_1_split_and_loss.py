@@ -122,7 +122,8 @@ def test_the_loss_sends_a_gradient_to_the_logits(solution):
     loss = assert_tensor(solution.language_model_loss(logits.requires_grad_(), targets), "the loss")
     assert_true(
         loss.requires_grad, "no gradient can go back from the loss to the logits",
-        because="backward() goes from the loss to the logits; .item(), detach() and torch.tensor(...) cut the way.",
+        because="backward() goes from the loss to the logits; .item(), detach(), .data, torch.no_grad() and "
+        "torch.tensor(...) cut the way.",
     )
 
 
@@ -167,6 +168,18 @@ def test_the_loss_is_the_mean_over_all_positions(solution):
     )
 
 
+def test_at_each_position_the_gradient_sums_to_zero(solution):
+    logits, targets = example()
+    assert_tensor(solution.language_model_loss(logits.requires_grad_(), targets), "the loss").sum().backward()
+    sums = assert_tensor(logits.grad, "the gradient of the loss by the logits").sum(-1)
+    assert_close(
+        sums, torch.zeros_like(sums), "the sum of the loss's gradient over the vocabulary, at each position,",
+        because="A number that is added to all logits of a position changes no probability, so what pulls the target "
+        "up and what pushes the others down sum to 0. A part of the loss that is cut off, by no_grad(), detach() or "
+        ".data, lacks its share.",
+    )
+
+
 def test_each_position_is_scored_against_its_own_target(solution):
     logits, targets = example()
     theirs = logits.clone().requires_grad_()
@@ -175,7 +188,8 @@ def test_each_position_is_scored_against_its_own_target(solution):
         (loss := assert_tensor(solution.language_model_loss(logits.requires_grad_(), targets),
         "the loss")).requires_grad,
         "no gradient can go back from the loss to the logits",
-        because="backward() goes from the loss to the logits; .item(), detach() and torch.tensor(...) cut the way.",
+        because="backward() goes from the loss to the logits; .item(), detach(), .data, torch.no_grad() and "
+        "torch.tensor(...) cut the way.",
     )
     loss.sum().backward()
     assert_close(

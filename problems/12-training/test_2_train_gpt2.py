@@ -142,16 +142,16 @@ def test_each_loss_is_that_of_its_step_before_the_update(solution):
 # --- its updates ----------------------------------------------------------------------------------
 
 
-def test_gradients_of_earlier_steps_are_cleared(solution):
-    assert_no_old_gradients(solution)
-
-
 def test_each_step_moves_the_weights(solution):
     assert_weights_move(solution)
 
 
 def test_every_parameter_moves(solution):
     assert_every_parameter_moves(solution)
+
+
+def test_gradients_of_earlier_steps_are_cleared(solution):
+    assert_no_old_gradients(solution)
 
 
 def test_each_update_goes_downhill(solution):

@@ -18,7 +18,7 @@ def vocabulary(solution, text, vocab_size):
         fail(
             f"{call} should be a dict:", expected="a dict[bytes, int]",
             got="None" if ranks is None else f"a {type(ranks).__name__}",
-            because="The function ends without a return." if ranks is None else says,
+            because="A function that ends without a return gives None." if ranks is None else says,
         )  # fmt: skip
     odd = [f"{t!r}: {r!r}" for t, r in ranks.items() if not (isinstance(t, bytes) and isinstance(r, int))]
     observe(f"odd entries of {call}", odd[:3])

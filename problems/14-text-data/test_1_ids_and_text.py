@@ -224,7 +224,7 @@ def test_the_ids_are_left_as_they_were(solution):
         fail(
             "token_ids_to_text changes the ids that it is given:", expected=f"{before.tolist()}, of shape (1, 5)",
             got=f"{ids.tolist()}, of shape {tuple(ids.shape)}",
-            because="They belong to the caller. Methods that end in _ change a tensor in place.",
+            because="They belong to the caller. Methods that end in _, += and t[...] = ... change a tensor in place.",
         )  # fmt: skip
 
 

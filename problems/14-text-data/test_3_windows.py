@@ -187,7 +187,7 @@ def test_the_callers_ids_are_left_as_they_were(solution):
     dataset = solution.SlidingWindowDataset(ids, 5, 3)
     for index in range(6):
         dataset[index]
-    says = "They belong to the caller. Methods that end in _ and += change a tensor in place."
+    says = "They belong to the caller. Methods that end in _, += and t[...] = ... change a tensor in place."
     assert_gives("the caller's list of ids, after all items were asked for,", ids.tolist, IDS[:23], because=says)
 
 

@@ -103,8 +103,8 @@ def test_the_head_is_still_tied_after_loading(solution):
     model = load(solution)
     assert_true(
         model.lm_head.weight is model.wte.weight, "lm_head.weight and wte.weight are two parameters after loading",
-        because="In problem 10 they are one, and loading copies numbers into it: load_state_dict(..., assign=True) and "
-        "setattr put new tensors in its place.",
+        because="In problem 10 they are one, and loading copies numbers into it. What puts a new tensor in its place, "
+        "such as load_state_dict(..., assign=True) or a new nn.Parameter, ends that.",
     )
 
 
@@ -125,7 +125,7 @@ def test_the_logits_equal_the_references_step_by_step(solution, reference):
     with torch.no_grad():
         assert_same_module(
             load(solution), load(reference), ids, what="the logits of the loaded model",
-            because="The parameters are right by now: n_head and layer_norm_epsilon, which no shape shows, come from "
+            because="A model is its parameters and what no shape shows: n_head and layer_norm_epsilon, which come from "
             "config.json too.",
         )
 

@@ -62,24 +62,6 @@ def test_a_step_changes_the_parameter_itself(solution, name):
 
 
 @BOTH
-def test_parameters_are_updated_in_place(solution, name):
-    params = parameters()
-    views = [p.detach() for p in params]  # the same memory
-    walk(params, getattr(solution, name)(params, lr=0.1), 1)
-    for i, (p, view) in enumerate(zip(params, views, strict=True)):
-        assert_close(
-            view, p.detach(), f"a view of parameter {i}, after a step of {name},",
-            because="Whatever shares a parameter's memory sees its steps: p -= ..., p.add_(...) and p.copy_(...) "
-            "write into it, and `p.data = ...` hands out new memory.",
-        )
-    assert_equal(
-        [(p.requires_grad, p.is_leaf) for p in params], [(True, True)] * len(params),
-        "requires_grad and is_leaf of the parameters after a step",
-        because="The update runs under torch.no_grad(), and leaves the parameters as leaves of the next graph.",
-    )
-
-
-@BOTH
 def test_a_step_leaves_gradients_switched_on(solution, name):
     params = parameters()
     walk(params, getattr(solution, name)(params), 1)
@@ -152,7 +134,26 @@ def test_the_first_step_has_the_length_lr_whatever_the_gradient(solution, name):
     length = -after_one_step(getattr(solution, name), [0.0] * 4, gradients, weight_decay=0.0) / 0.1
     assert_close(
         length, torch.ones_like(length), f"the first step of {name} for gradients of {gradients}, in units of lr,",
-        because="After correction with t = 1, m is g and v is g * g, in each entry: m / sqrt(v) is g / |g|.", atol=1e-4,
+        because="After correction with t = 1 (a t of 0 would divide by 0), m is g and v is g * g: m / sqrt(v) is "
+        "g / |g|.", atol=1e-4,
+    )
+
+
+@BOTH
+def test_parameters_are_updated_in_place(solution, name):
+    params = parameters()
+    views = [p.detach() for p in params]  # the same memory
+    walk(params, getattr(solution, name)(params, lr=0.1), 1)
+    for i, (p, view) in enumerate(zip(params, views, strict=True)):
+        assert_close(
+            view, p.detach(), f"a view of parameter {i}, after a step of {name},",
+            because="Whatever shares a parameter's memory sees its steps: p -= ..., p.add_(...) and p.copy_(...) "
+            "write into it, and `p.data = ...` hands out new memory.",
+        )
+    assert_equal(
+        [(p.requires_grad, p.is_leaf) for p in params], [(True, True)] * len(params),
+        "requires_grad and is_leaf of the parameters after a step",
+        because="The update runs under torch.no_grad(), and leaves the parameters as leaves of the next graph.",
     )
 
 
