@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from functools import cache
@@ -11,7 +12,8 @@ from pathlib import Path
 
 def gpt2(arguments: str = "") -> str:
     """The command with these arguments, as it works right there: `uv run gpt2 check 05`."""
-    return f"{prefix()}gpt2 {arguments}".rstrip()
+    course = shlex.join(sys.argv[1:3]) if sys.argv[1:2] == ["--course"] else ""
+    return " ".join(filter(None, [f"{prefix()}gpt2", course, arguments]))
 
 
 @cache

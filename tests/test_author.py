@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from common.course.catalogue import ROOT
+
 
 @pytest.fixture
 def own(tmp_path: Path, checkout: Path):
     """Runs the command with an instructor's own folder of problems, in a checkout of its own."""
-    (tmp_path / "course" / "problems").mkdir(parents=True)
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(checkout), "COLUMNS": "80", **variables}
         return subprocess.run(
-            [sys.executable, "-m", "common.cli", "--course", str(tmp_path / "course"), *arguments],
+            [sys.executable, "-m", "common.cli", "--course", "course", *arguments],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -29,6 +32,8 @@ def test_a_problem_outside_of_the_checkout_gets_the_same(own, tmp_path: Path):
     made = own("author", "new", "77-double-it")
     assert made.returncode == 0, made.stderr
     folder = tmp_path / "course" / "problems" / "77-double-it"
+    assert (tmp_path / "course/tests/right/77-double-it").is_dir()
+    assert "gpt2 --course course author check 77 says" in made.stdout
     assert "77 Double it" in own("list", "77").stdout
     waiting = own("check", "77")
     assert waiting.returncode == 1
@@ -84,12 +89,15 @@ def test_slips_are_told(own, arguments: tuple[str, ...], says: str):
 
 
 def test_a_folder_that_is_no_course_is_told(own, tmp_path: Path):
-    done = own("list", GPT2_COURSE=str(tmp_path))
-    assert done.returncode == 0, "the option goes before the variable"
-    (tmp_path / "course" / "problems").rmdir()
     done = own("list")
     assert done.returncode == 2
     assert "holds no folder problems/" in done.stderr
+    (tmp_path / "course" / "problems").mkdir(parents=True)
+    done = own("list", GPT2_COURSE=str(tmp_path))
+    assert done.returncode == 0, "the option goes before the variable"
+    shutil.rmtree(tmp_path / "course")
+    (tmp_path / "course").write_text("")
+    assert "course is no folder" in own("author", "new", "77-double-it").stderr
 
 
 def test_a_mistake_that_no_longer_applies_is_the_authors_business(own, tmp_path: Path):
@@ -116,4 +124,44 @@ def test_a_mistake_that_no_longer_applies_is_the_authors_business(own, tmp_path:
     assert "mistake 'broken': " in said
     entries.write_text("@@ nothing to read\n-x\n+y\n")
     assert own("check", "77").returncode == 1
-    assert "line 1: an entry needs a sentence" in own("author", "check", "77", "--quick").stderr
+    said = own("author", "check", "77", "--quick").stdout
+    assert "line 1: an entry needs a sentence" in said
+    assert "0 known mistakes, 0 right answers" in said
+
+
+def test_which_line_is_gone_and_what_a_mistake_is_taken_for(own, tmp_path: Path):
+    own("author", "new", "77-double-it")
+    folder = tmp_path / "course" / "solutions" / "77-double-it"
+    with (folder / "mistakes.diff").open("a") as file:
+        file.write(
+            "\n@@ the input is copied\n-    return 2 * x\n+    return x.clone()\n"
+            "A sentence long enough to be one, and no more than that.\n"
+            "@@ half is gone\n     # a line\n-    return 2 * x\n-    return y\n+    return x\n"
+            "A sentence long enough to be one, and no more than that.\n"
+        )
+    reference = (folder / "solution.py").read_text()
+    (folder / "solution.py").write_text(reference.replace("    return", "    # a line\n    return"))
+    said = own("author", "check", "77", "--quick").stdout
+    assert "mistake 'half is gone': 'return y' stands nowhere in the reference" in said
+    copied = "mistake 'the input is copied': it is taken for 'the input comes back unchanged': add "
+    assert copied + "`(same as: the input comes back unchanged)` to the sentence, or" in said
+    assert "0 of 3 mistakes are named to a learner" in said
+
+
+def test_a_problem_of_the_course_has_to_stand_in_its_lists(gpt2, checkout: Path):
+    for name in ("README.md", "GRADING-TABLE.md"):
+        shutil.copy(ROOT / name, checkout / name)
+    for file, gone in {
+        "README.md": r"\| \[05 .*?\n",
+        "GRADING-TABLE.md": "the mask is a float matrix; ",
+        "common/grading/requirements.toml": r'\["05".*?(?=\["06")',
+    }.items():
+        text, count = re.subn(gone, "", (checkout / file).read_text(), count=1, flags=re.S)
+        assert count
+        (checkout / file).write_text(text)
+    said = gpt2("author", "check", "05", "--quick").stdout
+    assert "no row for it: | [05 Causal masking](problems/05-causal-masking/README.md) | " in said
+    assert "requirements.toml has no entry for 05" in said
+    assert "GRADING-TABLE.md is out of date for " in said
+    assert "make grading-table ARGS=05" in said
+    assert " mistakes are named to a learner; silent: " in said

@@ -91,22 +91,6 @@ def test_the_failure_in_the_readme_is_what_a_learner_reads():
     assert "\n".join(lines) in text
 
 
-def test_the_map_in_the_readme_is_the_catalogue():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for problem in problems():
-        row = next(
-            (
-                line
-                for line in text.splitlines()
-                if f"problems/{problem.name}" in line and "|" in line
-            ),
-            "",
-        )
-        assert problem.title in row, problem.name
-        assert f"{problem.readme.minutes} min" in row, problem.name
-        assert problem.readme.difficulty.lower() in row.lower(), problem.name
-
-
 # --- the harness ---------------------------------------------------------------------------------
 
 

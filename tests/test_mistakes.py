@@ -13,7 +13,7 @@ from common.course.catalogue import Problem, problems
 from common.course.mistakes import Mistake
 from common.judging.collecting import checks_of
 from common.judging.diagnosis import diagnose, module_with
-from common.judging.records import Status
+from common.judging.records import Outcome, Status
 from common.judging.runner import outcomes_of
 
 ENTRIES = [(problem, mistake) for problem in problems() for mistake in mistakes.known(problem)]
@@ -90,6 +90,11 @@ def applies(mistake: Mistake, text: str) -> bool:
 def test_an_entry_that_cannot_be_understood_is_told_with_its_line():
     with pytest.raises(Exception, match="line 3: an entry needs a sentence"):
         mistakes._parsed("Head\n\n@@ no sentence\n-x\n+y\n")
+
+
+def test_the_name_of_a_check_is_read_as_a_sentence():
+    outcome = Outcome("test_the_default_eps_is_1e_5[x-2]", Status.PASSED)
+    assert outcome.sentence == "the default eps is 1e-5 (x-2)"
 
 
 def test_status_of_what_is_wrong():

@@ -24,6 +24,12 @@ CASES = {
 }
 
 
+def test_a_parameter_without_axes_is_filled_like_a_vector_of_one():
+    module = torch.nn.Module()
+    module.register_parameter("gain", torch.nn.Parameter(torch.zeros(())))
+    assert fill(module).gain != 0
+
+
 def rounding(number: int, seed: int) -> float:
     """The largest error of float32, relative to the tolerance at that value."""
     name, vectors = CASES[number]

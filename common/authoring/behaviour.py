@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.course import mistakes
-from common.course.catalogue import Problem
+from common.course.catalogue import ROOT, Problem
 from common.course.mistakes import Mistake
+from common.errors import CourseError, UsageError
+from common.grading import table
+from common.grading.marks import read_scheme
 from common.judging import loading
 from common.judging.collecting import checks_of
 from common.judging.diagnosis import diagnose, module_with, trouble_with
-from common.judging.records import Certainty, Status
+from common.judging.records import Certainty, Diagnosis, Outcome, Status
 from common.judging.runner import outcomes_of
 
 FEWEST_MISTAKES, FEWEST_RIGHT = 8, 3
@@ -21,7 +24,7 @@ FEWEST_MISTAKES, FEWEST_RIGHT = 8, 3
 
 def right_answers(problem: Problem) -> list[Path]:
     """Differently written right answers, which have to pass."""
-    return sorted((problem.root / "tests" / "right" / problem.name).glob("*.py"))
+    return sorted(problem.right.glob("*.py"))
 
 
 def failing(problem: Problem, file: Path) -> list[str]:
@@ -73,12 +76,22 @@ class Judged:
         trouble: what is wrong with the entry; empty when all is well.
         named: the report names it as a cause; else its check's own sentence stands.
         moved: its lines were found only by likeness.
+        outcomes: of all checks; none where it could not be run.
     """
 
     mistake: Mistake
     trouble: str = ""
     named: bool = False
     moved: bool = False
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def complaints(self) -> list[str]:
+        """What its author has to mend."""
+        moved = "bring its lines with - up to date" if self.moved else ""
+        return [
+            f"mistake '{self.mistake.name}': {says}" for says in [self.trouble or moved] if says
+        ]
 
 
 def judged(problem: Problem, mistake: Mistake) -> Judged:
@@ -88,29 +101,70 @@ def judged(problem: Problem, mistake: Mistake) -> Judged:
     moved = mistake.is_moved(problem.reference_text)
     module = module_with(problem, problem.reference_text, (mistake,))
     assert module
-    checks, outcomes = checks_of(problem), outcomes_of(problem, module)
+    outcomes = tuple(outcomes_of(problem, module))
     wrong = [o for o in outcomes if o.status.is_wrong]
+    trouble, named = "", False
     if not wrong:
-        return Judged(mistake, "no check fails", moved=moved)
-    found = diagnose(problem, checks, outcomes, budget=600)
-    if found is None:
-        bare = not any(o.because or o.error for o in wrong[:1])
-        return Judged(
-            mistake, "its report has neither cause nor advice" if bare else "", moved=moved
-        )
+        trouble = "no check fails"
+    elif found := diagnose(problem, checks_of(problem), outcomes, budget=600):
+        trouble = _taken_for(problem, mistake, found)
+        named = not trouble
+    elif not (wrong[0].because or wrong[0].error):
+        trouble = "its report has neither cause nor advice"
+    return Judged(mistake, trouble, named, moved, outcomes)
+
+
+def _taken_for(problem: Problem, mistake: Mistake, found: Diagnosis) -> str:
+    """What to do where a diagnosis names another mistake; empty where it names this one."""
+    others = [name for name in found.names if name not in family(problem, mistake)]
     sure = found.certainty in (Certainty.CAUSE, Certainty.EITHER)
-    if (
-        not sure
-        or mistake.name not in found.names
-        or not set(found.names) <= family(problem, mistake)
-    ):
-        return Judged(mistake, f"it is taken for {', '.join(found.names)}", moved=moved)
-    return Judged(mistake, named=True, moved=moved)
+    if sure and mistake.name in found.names and not others:
+        return ""
+    names = " and ".join(f"'{name}'" for name in others or found.names)
+    says = f"it is taken for {names}: "
+    if sure and others:  # they behave alike on all checks
+        other = next(m for m in mistakes.known(problem) if m.name == others[0])
+        says += f"add `(same as: {other.same_as or other.name})` to the sentence, or "
+    return f"{says}write a check that tells the two apart"
+
+
+def judgements(problem: Problem) -> Iterator[Judged]:
+    """All known mistakes after their runs, as they come; none if the list cannot be read."""
+    try:
+        known = mistakes.known(problem)
+    except CourseError:
+        return  # list_trouble says why
+    yield from (judged(problem, mistake) for mistake in known)
+
+
+def table_trouble(problem: Problem, found: Sequence[Judged]) -> list[str]:
+    """Where GRADING-TABLE.md says something else of a problem of this repository than its mistakes earn."""
+    if problem.root != ROOT or not found:
+        return []
+    kept = table.written().get(problem.label, {})
+    try:
+        scheme = read_scheme()
+        earned = {table.plain(j.mistake): table.step(table.share_of(scheme, problem, j.outcomes))
+                  for j in found if j.outcomes}  # fmt: skip
+    except UsageError:
+        return []  # what is wrong with the requirements is a rule's business
+    names = {table.plain(j.mistake) for j in found}
+    stale = sorted(name for name, step in earned.items() if kept.get(name) != step)
+    stale += sorted(kept.keys() - names)
+    if not stale:
+        return []
+    rest = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
+    return [
+        f"GRADING-TABLE.md is out of date for {'; '.join(stale[:3])}{rest}: make grading-table ARGS={problem.key}"
+    ]
 
 
 def list_trouble(problem: Problem) -> list[str]:
     """What is wrong with the list of mistakes as a list."""
-    known = mistakes.known(problem)
+    try:
+        known = mistakes.known(problem)
+    except CourseError as error:
+        return [f"{error}; until it can be read no mistake is tried"]
     names = [m.name for m in known]
     said = [
         f"the name '{n}' is there twice" for n in sorted({n for n in names if names.count(n) > 1})
@@ -124,8 +178,8 @@ def list_trouble(problem: Problem) -> list[str]:
     return said
 
 
-def all_complaints(problem: Problem) -> Iterator[str]:
-    """Everything that runs show, as it comes."""
+def complaints(problem: Problem) -> Iterator[str]:
+    """What runs show, the single mistakes aside, as it comes."""
     yield from (f"the reference fails {text}" for text in failing(problem, problem.reference))
     yield from skeleton_trouble(problem)
     yield from (f"the README does not name {name}" for name in names_not_in_the_readme(problem))
@@ -135,9 +189,3 @@ def all_complaints(problem: Problem) -> Iterator[str]:
     for file in right:
         yield from (f"right answer {file.stem} fails {text}" for text in failing(problem, file))
     yield from list_trouble(problem)
-    for mistake in mistakes.known(problem):
-        found = judged(problem, mistake)
-        if found.trouble:
-            yield f"mistake '{mistake.name}': {found.trouble}"
-        elif found.moved:
-            yield f"mistake '{mistake.name}': bring its lines with - up to date"

@@ -90,13 +90,17 @@ def create(name: str, *, root: Path | None = None) -> Problem:
         root: where problems/ and solutions/ lie; default: $GPT2_COURSE, else this checkout.
 
     Raises:
-        UsageError: that is no name of a problem, or its number is taken.
+        UsageError: that is no name of a problem, its number is taken, or `root` is no folder.
     """
     from common.authoring.rules import APPROACH_SECTIONS, INTERVIEW_SECTIONS, SECTIONS
 
     if not re.fullmatch(r"(interview-)?\d\d-[a-z0-9]+(-[a-z0-9]+)*", name):
         raise UsageError(f"{name!r} is no name like 19-rotary-embeddings or interview-21-dropout")
     root = root or Path(os.environ.get(OWN) or ROOT).expanduser().resolve()
+    try:
+        (root / "problems").mkdir(parents=True, exist_ok=True)  # an own course's first problem
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{root} is no folder") from None
     problem = Problem(name, root)
     if taken := next((p for p in problems() if p.key == problem.key), None):
         raise UsageError(f"{problem.key} is {taken.name} already: take another number")
@@ -119,5 +123,6 @@ def create(name: str, *, root: Path | None = None) -> Problem:
         parts = "\n\n".join(f"## {s}\n\n..." for s in APPROACH_SECTIONS) + "\n"
         write_atomically(problem.approach, _APPROACH.format(**fields | {"sections": parts}))
     write_atomically(problem.solution, problem.skeleton)
+    problem.right.mkdir(parents=True, exist_ok=True)
     problems.cache_clear()
     return problem

@@ -9,9 +9,11 @@ import re
 import sys
 from collections.abc import Callable
 
-from common.course.catalogue import Problem
-from common.errors import CourseError
+from common.course.catalogue import ROOT, Problem
+from common.errors import CourseError, UsageError
+from common.grading.marks import read_scheme
 from common.judging import loading
+from common.judging.collecting import checks_of
 
 Rule = Callable[[Problem], list[str]]
 
@@ -151,9 +153,43 @@ def interview_has_an_approach(problem: Problem) -> list[str]:
     return said
 
 
+def readme_of_the_course_lists_it(problem: Problem) -> list[str]:
+    """The README of this repository has a row for the problem, with its title, difficulty and minutes."""
+    if problem.root != ROOT:
+        return []
+    title = problem.title if problem.is_interview else problem.label
+    link = f"problems/{problem.name}/README.md"
+    wanted = [title, problem.readme.difficulty.lower(), f"{problem.readme.minutes} min"]
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    row = next((line for line in lines if line.startswith("|") and link in line), "")
+    if not row:
+        whole = f"| [{title}]({link}) | what one builds | {' | '.join(wanted[1:])} |"
+        return [f"the tables in the README of the repository have no row for it: {whole}"]
+    return [
+        f"its row in the README of the repository does not say {w!r}"
+        for w in wanted
+        if w not in row
+    ]
+
+
+def requirements_name_its_checks(problem: Problem) -> list[str]:
+    """What a problem of this repository is worth stands in requirements.toml, and names checks that are there."""
+    if problem.root != ROOT:
+        return []
+    scheme = read_scheme()
+    if problem.name not in scheme.requirements:
+        return [f"common/grading/requirements.toml has no entry for {problem.key}"]
+    try:
+        scheme.functions(problem, [check.name for check in checks_of(problem)])
+    except UsageError as error:
+        return [f"common/grading/requirements.toml: {error}"]
+    return []
+
+
 RULES: tuple[Rule, ...] = (
     skeleton_waits, skeleton_agrees, reference_has_docstrings, imports_are_allowed, readme_has_its_sections,
     readme_has_three_hints, readme_examples_run, readme_keeps_the_voice, interview_has_an_approach,
+    readme_of_the_course_lists_it, requirements_name_its_checks,
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from common.course.catalogue import Problem, find, problems, shown
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         return _skeletons(chosen or [*problems()])
     if not chosen:
         if args.step == "check":
-            raise UsageError("name a problem: gpt2 author check 19")
+            raise UsageError(f"name a problem: {gpt2('author check 19')}")
         chosen = [*problems()]
     import torch
 
@@ -62,7 +63,7 @@ def _new(names: list[str]) -> int:
     from common.authoring.new import create
 
     if len(names) != 1:
-        raise UsageError("give one name: gpt2 author new 19-slug")
+        raise UsageError(f"give one name: {gpt2('author new 19-slug')}")
     problem = create(names[0])
     files = (problem.readme_file, *problem.tests, problem.reference, problem.mistakes)
     print("\n".join(f"  {shown(path)}" for path in files))
@@ -86,31 +87,41 @@ def _skeletons(chosen: list[Problem]) -> int:
 
 def _check(problem: Problem, *, quick: bool) -> int:
     from common.authoring import behaviour, mutants, rules
-    from common.course import mistakes
 
     print(f"{problem.label} · {shown(problem.folder)}", flush=True)
     said = rules.complaints(problem)
     if problem.solution.read_text(encoding="utf-8") != problem.skeleton:
         said.append(f"solution.py is not the skeleton: {gpt2(f'author skeleton {problem.key}')}")
-    count = len(said)
-    for line in said:
-        print(f"  - {line}")
-    for line in behaviour.all_complaints(problem):
-        count += 1
-        print(f"  - {line}", flush=True)
+    count = _complain(said) + _complain(behaviour.complaints(problem))
+    found: list[behaviour.Judged] = []
+    for judged in behaviour.judgements(problem):
+        found.append(judged)
+        count += _complain(judged.complaints)
+    count += _complain(behaviour.table_trouble(problem, found))
     if not quick:
-        found = mutants.score(problem)
-        for label in found.unexplained:
-            print(f"  - no check notices: {label}")
-        for label in found.outdated:
-            print(f"  - listed as equivalent, but no such survivor: {label}")
-        count += len(found.unexplained) + len(found.outdated)
-        print(f"  {found.line}")
-    known, right = len(mistakes.known(problem)), len(behaviour.right_answers(problem))
+        score = mutants.score(problem)
+        count += _complain(f"no check notices: {label}" for label in score.unexplained)
+        count += _complain(
+            f"listed as equivalent, but no such survivor: {label}" for label in score.outdated
+        )
+        print(f"  {score.line}")
+    silent = [j.mistake.name for j in found if not (j.named or j.trouble)]
+    named = f"{sum(j.named for j in found)} of {len(found)} mistakes are named to a learner"
+    print(f"  {named}{'; silent: ' * bool(silent)}{'; '.join(silent)}")
+    right = len(behaviour.right_answers(problem))
     print(
-        f"  {known} known mistakes, {right} right answers; {count or 'no'} complaint{'s' * (count != 1)}"
+        f"  {len(found)} known mistakes, {right} right answers; {count or 'no'} complaint{'s' * (count != 1)}"
     )
     return 1 if count else 0
+
+
+def _complain(complaints: Iterable[str]) -> int:
+    """Print complaints as they come; returns how many there were."""
+    count = 0
+    for line in complaints:
+        print(f"  - {line}", flush=True)
+        count += 1
+    return count
 
 
 def _mutants(problem: Problem) -> int:

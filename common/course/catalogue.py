@@ -81,6 +81,11 @@ class Problem:
         return self.answers / "mistakes.diff"
 
     @property
+    def right(self) -> Path:
+        """The folder with right answers that are written differently."""
+        return self.root / "tests" / "right" / self.name
+
+    @property
     def approach(self) -> Path:
         """For an interview: how one would go about it."""
         return self.answers / "APPROACH.md"

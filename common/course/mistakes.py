@@ -72,7 +72,10 @@ class Change:
         if best[0] >= _CLOSE and best[0] > second[0]:
             _, a, b = best
             return "\n".join([*lines[:a], *self._indented_as(lines[a]), *lines[b:]]) + "\n"
-        raise DoesNotApply(f"{self.old[0].strip()!r} stands nowhere in the reference")
+        gone = next((line for line in self.old if line not in lines), "")
+        if gone:
+            raise DoesNotApply(f"{gone.strip()!r} stands nowhere in the reference")
+        raise DoesNotApply(f"the lines from {self.old[0].strip()!r} on do not stand together there")
 
     def _indented_as(self, line: str) -> list[str]:
         had, wants = (len(text) - len(text.lstrip()) for text in (self.old[0], line))
@@ -114,10 +117,7 @@ class Mistake:
     def _applied(self, source: str) -> tuple[str, bool]:
         moved = False
         for change in self.changes:
-            try:
-                source, likeness = change.apply(source)
-            except DoesNotApply as error:
-                raise DoesNotApply(f"mistake '{self.name}': {error}") from None
+            source, likeness = change.apply(source)
             moved |= likeness
         return source, moved
 

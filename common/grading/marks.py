@@ -36,6 +36,9 @@ class Requirement:
     partly: bool = False
 
 
+_WHOLE = Requirement(REST, "It works", Fraction(10))
+
+
 @dataclass(frozen=True)
 class Earned:
     """What a submission got for a requirement.
@@ -57,13 +60,17 @@ class Earned:
 
 @dataclass(frozen=True)
 class Scheme:
-    """The requirements of all problems, by the problem's name."""
+    """The requirements of problems, by the problem's name."""
 
     requirements: Mapping[str, tuple[Requirement, ...]]
 
+    def of(self, problem: Problem) -> tuple[Requirement, ...]:
+        """A problem's requirements; where none are written down, one that asks for all of its checks."""
+        return self.requirements.get(problem.name, (_WHOLE,))
+
     def points(self, problem: Problem) -> Fraction:
         """What the whole problem is worth."""
-        return sum((r.points for r in self.requirements[problem.name]), Fraction())
+        return sum((r.points for r in self.of(problem)), Fraction())
 
     def functions(self, problem: Problem, checks: Sequence[str]) -> dict[str, list[str]]:
         """The test functions of each requirement.
@@ -73,7 +80,7 @@ class Scheme:
         """
         left = [*dict.fromkeys(map(function_of, checks))]
         found: dict[str, list[str]] = {}
-        for each in self.requirements[problem.name]:
+        for each in self.of(problem):
             for pattern in each.tests:
                 if not any(fnmatchcase(name, pattern) for name in map(function_of, checks)):
                     raise UsageError(
@@ -86,7 +93,7 @@ class Scheme:
                 f"no requirement of {problem.name} names {left[0]}, and there is no {problem.key}.{REST}"
             )
         found[REST] = found.get(REST, []) + left
-        if empty := [r.name for r in self.requirements[problem.name] if not found[r.name]]:
+        if empty := [r.name for r in self.of(problem) if not found[r.name]]:
             raise UsageError(f"{problem.key}.{empty[0]} has no test of {problem.name}")
         return found
 
@@ -107,7 +114,7 @@ class Scheme:
         missed_at_all = {function_of(name) for name in checks if name not in passed}
         functions = self.functions(problem, checks)
         done: dict[str, Earned] = {}
-        for each in _in_order(self.requirements[problem.name]):
+        for each in _in_order(self.of(problem)):
             names = functions[each.name]
             missed = tuple(name for name in names if name in missed_at_all)
             waits = tuple(name for name in each.needs if not done[name].full)
@@ -115,7 +122,7 @@ class Scheme:
             share = share if each.partly or not missed else Fraction()
             points = Fraction() if waits else share * each.points
             done[each.name] = Earned(each, points, missed, waits)
-        return [done[each.name] for each in self.requirements[problem.name]]
+        return [done[each.name] for each in self.of(problem)]
 
 
 def read_scheme(path: Path | None = None) -> Scheme:

@@ -81,7 +81,7 @@ class Report:
         }
 
     def _problem(self, problem: Problem) -> dict[str, Any]:
-        wanted = self.scheme.requirements[problem.name]
+        wanted = self.scheme.of(problem)
         return {
             "key": problem.key, "name": problem.name, "title": problem.title,
             "points": rounded(self.scheme.points(problem)),
@@ -134,7 +134,7 @@ class Report:
         }  # fmt: skip
 
     def _earned(self, problem: Problem, earned: Earned) -> dict[str, Any]:
-        titles = {r.name: r.title for r in self.scheme.requirements[problem.name]}
+        titles = {r.name: r.title for r in self.scheme.of(problem)}
         return {
             "title": earned.requirement.title,
             "points": rounded(earned.points), "of": rounded(earned.requirement.points),

@@ -7,16 +7,16 @@ python -m common.grading.table 05 13    only what it says of these problems
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from common.course.catalogue import ROOT, Problem, find, problems
 from common.course.mistakes import Mistake, known
 from common.files import write_atomically
 from common.grading.marks import Scheme, read_scheme
-from common.judging.collecting import checks_of
 from common.judging.diagnosis import module_with
-from common.judging.records import Status
+from common.judging.records import Outcome, Status
+from common.judging.runner import outcomes_of
 
 FILE = ROOT / "GRADING-TABLE.md"
 STEPS = ("nothing", "up to a third", "up to two thirds", "more", "all")
@@ -36,9 +36,13 @@ def share(scheme: Scheme, problem: Problem, mistake: Mistake) -> Fraction:
     module = module_with(problem, problem.reference_text, (mistake,))
     if module is None:
         return Fraction()  # the file does not even load
-    checks = checks_of(problem)
-    passed = [c.name for c in checks if c.run(module).status == Status.PASSED]
-    earned = scheme.earned(problem, [c.name for c in checks], passed)
+    return share_of(scheme, problem, outcomes_of(problem, module))
+
+
+def share_of(scheme: Scheme, problem: Problem, outcomes: Sequence[Outcome]) -> Fraction:
+    """The part of the points that these outcomes of all checks earn."""
+    passed = [o.name for o in outcomes if o.status == Status.PASSED]
+    earned = scheme.earned(problem, [o.name for o in outcomes], passed)
     return sum((e.points for e in earned), Fraction()) / scheme.points(problem)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -48,7 +49,8 @@ class Outcome:
     def sentence(self) -> str:
         """The check's name as a person reads it."""
         name, _, case = self.name.removeprefix("test_").partition("[")
-        return name.replace("_", " ") + (f" ({case[:-1]})" if case else "")
+        name = re.sub(r"(\d)e_(\d)", r"\1e-\2", name).replace("_", " ")  # 1e_5 is a number
+        return name + (f" ({case[:-1]})" if case else "")
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def _start(seed: int, name: str, shape: tuple[int, ...], gain: float) -> Tensor:
     noise = torch.randn(shape, generator=current().generator(name, shape))
     if name.endswith("bias"):
         return 0.5 * noise
-    return 1 + 0.4 * noise if len(shape) == 1 else gain * noise / shape[-1] ** 0.5
+    return 1 + 0.4 * noise if len(shape) < 2 else gain * noise / shape[-1] ** 0.5
 
 
 def twins(
