@@ -6,18 +6,16 @@ check could tell it from the reference.
 
 from __future__ import annotations
 
-import _thread
 import ast
 import copy
-import threading
 import tomllib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from common.course.catalogue import Problem
 from common.judging import loading
 from common.judging.collecting import checks_of
+from common.judging.limited import limited
 from common.judging.records import Status
 
 SECONDS = 10  # a mutant that takes longer loops without end
@@ -206,19 +204,8 @@ def _explained(problem: Problem) -> dict[str, str]:
 def survives(problem: Problem, source: str) -> bool:
     """Whether every check passes on this source. One that runs without end does not: a learner would notice."""
     try:
-        with limited():
+        with limited(SECONDS):
             module = loading.execute(source, problem.reference)
             return all(check.run(module).status == Status.PASSED for check in checks_of(problem))
     except (KeyboardInterrupt, loading.LoadFailure, NotImplementedError):
         return False
-
-
-@contextmanager
-def limited() -> Generator[None]:
-    """Raise KeyboardInterrupt in what runs too long."""
-    alarm = threading.Timer(SECONDS, _thread.interrupt_main)
-    alarm.start()
-    try:
-        yield
-    finally:
-        alarm.cancel()

@@ -10,8 +10,9 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from common.authoring.mutants import limited, mutants
+from common.authoring.mutants import SECONDS, mutants
 from common.course.catalogue import Problem
+from common.judging.limited import limited
 from common.judging.records import Ended, Request, Verdict
 from common.judging.report import report
 from common.judging.runner import run
@@ -29,7 +30,7 @@ def read(problem: Problem, source: str) -> list[str]:
     """The report on a changed reference, from its second line on; empty if every check passes."""
     request = Request(problem.name, problem.solution, source=source)
     try:
-        with limited():
+        with limited(SECONDS):
             verdict = run(request)
     except KeyboardInterrupt:
         verdict = Verdict(request, ended=Ended.TIMEOUT)

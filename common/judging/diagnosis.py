@@ -16,6 +16,7 @@ from common.files import content
 from common.judging import loading
 from common.judging.checks import Check
 from common.judging.evidence import ENOUGH, alike, strength
+from common.judging.limited import limited
 from common.judging.records import Certainty, Diagnosis, Outcome, Status
 from common.testing.context import current
 
@@ -24,6 +25,7 @@ BUDGET = 1.0  # for two mistakes at once: there are hundreds of pairs, and a lea
 # For single mistakes, which take some tenths of a second. They are all tried or nothing is said: one that was
 # left out could explain as much.
 PATIENCE = 20.0
+_LONGEST = 15.0  # seconds on the clock, for the pairs
 Made = tuple[Mistake, ...]
 Pair = tuple[Check, Outcome]
 
@@ -66,19 +68,36 @@ def diagnose(
             return None
         certainty = Certainty.CAUSE if len(exact) == 1 else Certainty.EITHER
         return _diagnosis(certainty, [m for (m,) in exact], wrong)
-    deadline = time.process_time() + budget
     halves = sorted(shares, key=lambda c: -len(shares[c]))
-    for two in bank.twos(wrong, halves, deadline):
-        if time.process_time() > deadline:
-            break
-        if all(bank.explains(two, pair) for pair in wrong) and bank.passes(two, passed):
-            # Each of the two has to show in numbers of its own, not in an error that both could give.
-            if bank.telling(wrong) >= 2 * ENOUGH:
-                return _diagnosis(Certainty.TOGETHER, two, wrong)
-            break
+    two = _two(bank, wrong, passed, halves, budget)
+    # Each of the two has to show in numbers of its own, not in an error that both could give.
+    if two and bank.telling(wrong) >= 2 * ENOUGH:
+        return _diagnosis(Certainty.TOGETHER, two, wrong)
     best = next((half for half in halves if bank.passes(half, passed)), None)
     if best and 2 * len(shares[best]) > len(wrong) and bank.telling(shares[best]) >= 2 * ENOUGH:
         return _diagnosis(Certainty.LIKELY, best, shares[best])
+    return None
+
+
+def _two(
+    bank: Bank,
+    wrong: Sequence[Pair],
+    passed: Sequence[Check],
+    halves: Sequence[Made],
+    budget: float,
+) -> Made | None:
+    """Two mistakes that explain all failing checks together, if they are found in time."""
+    deadline = time.process_time() + budget
+    try:
+        with limited(_LONGEST):  # two that end by themselves may loop without end together
+            for two in bank.twos(wrong, halves, deadline):
+                if time.process_time() > deadline:
+                    return None
+                if all(bank.explains(two, pair) for pair in wrong) and bank.passes(two, passed):
+                    return two
+    except KeyboardInterrupt:
+        if time.process_time() < deadline:
+            raise  # somebody's Ctrl-C
     return None
 
 

@@ -27,13 +27,16 @@ _KEPT = (
 
 
 def run(
-    request: Request, *, budget: float = BUDGET, on_checked: Callable[[], None] = lambda: None
+    request: Request,
+    *,
+    budget: float = BUDGET,
+    on_checked: Callable[[Verdict], None] = lambda _: None,
 ) -> Verdict:
     """Load the file, run the checks on it in this process, and name the cause of what fails.
 
     Args:
         budget: seconds for the search for two mistakes at once; 0 leaves the whole diagnosis out.
-        on_checked: called when the learner's code has been through its checks.
+        on_checked: called when the learner's code has been through its checks, with what is known by then.
 
     Raises:
         CourseError: the problem's own files cannot be used, or there is no such check.
@@ -52,7 +55,7 @@ def run(
         if request.examples:
             return Verdict(request, examples=tuple(try_examples(problem.readme, module)))
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
-        on_checked()
+        on_checked(Verdict(request, outcomes=tuple(outcomes)))
         diagnosis, line, groups = None, None, ()
         if budget and any(o.status.is_wrong for o in outcomes):
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)

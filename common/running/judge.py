@@ -20,6 +20,7 @@ from common.judging.records import Ended, Request, Verdict
 # Elsewhere system libraries that torch uses do not survive a fork. GPT2_NO_FORK tries that way on Linux.
 CAN_FORK = sys.platform == "linux" and "GPT2_NO_FORK" not in os.environ
 _GRACE = 1.0  # seconds after the limit in which a child may still end by itself
+_TO_EXPLAIN = 40.0  # seconds in which a cause is looked for, at most
 _LONGEST = 1 << 26  # bytes of an answer
 
 
@@ -126,6 +127,7 @@ class _Worker:
         await self._until_idle()
         trace.unlink(missing_ok=True)
         self.child, self.busy = 0, True
+        checked: Verdict | None = None
         self.send("judge", [request.to_json(), str(trace)])
         try:
             async with asyncio.timeout(request.limit + _GRACE) as clock:
@@ -137,14 +139,18 @@ class _Worker:
                     elif word == "child":
                         clock.reschedule(asyncio.get_running_loop().time() + request.limit + _GRACE)
                     elif word == "checked":
-                        clock.reschedule(None)  # the rest is the course's own code
+                        checked = Verdict.from_json(value)
+                        # The rest names the cause; without an end to it the outcomes alone are an answer.
+                        clock.reschedule(asyncio.get_running_loop().time() + _TO_EXPLAIN)
                     elif word == "verdict":
                         return Verdict.from_json(value)
                     elif word == "exit":
-                        return _ended(request, trace, value)
+                        return checked or _ended(request, trace, value)
         except TimeoutError:  # stuck where even the child's own timer does not run
             self._kill()
-            return Verdict(request, ended=Ended.TIMEOUT, where=_where(trace, request.file))
+            return checked or Verdict(
+                request, ended=Ended.TIMEOUT, where=_where(trace, request.file)
+            )
         except asyncio.CancelledError:
             self._kill()
             raise

@@ -126,9 +126,9 @@ class Worker:
             faulthandler.cancel_dump_traceback_later()
         self.say("verdict", verdict.to_json())
 
-    def _checked(self) -> None:
+    def _checked(self, verdict: Verdict) -> None:
         faulthandler.cancel_dump_traceback_later()
-        self.say("checked")
+        self.say("checked", verdict.to_json())
 
 
 def _first_operations() -> None:

@@ -16,7 +16,7 @@ from common.testing.asserts import (
 from common.testing.axes import name_sizes
 from common.testing.calls import assert_repeatable
 from common.testing.context import observe
-from common.testing.dropout import assert_dropped
+from common.testing.dropout import assert_dropped, assert_drops_anew
 from common.testing.first_difference import assert_same_module
 from common.testing.modules import (
     assert_input_untouched,
@@ -37,6 +37,7 @@ __all__ = [
     "CheckFailed",
     "assert_close",
     "assert_dropped",
+    "assert_drops_anew",
     "assert_equal",
     "assert_gradients",
     "assert_identical",

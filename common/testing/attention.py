@@ -14,7 +14,7 @@ from torch import Tensor
 
 from common.testing.asserts import assert_close, assert_gradients, assert_tensor, assert_true
 from common.testing.context import observe
-from common.testing.dropout import assert_dropped
+from common.testing.dropout import assert_dropped, assert_drops_anew
 from common.testing.modules import draw
 
 # --- values, weights, heads ----------------------------------------------------------------------
@@ -208,6 +208,7 @@ def assert_attn_dropout(model: Any, n_head: int, rate: float) -> None:
         because="attn_dropout has the rate attn_pdrop and is applied to the weights, after the softmax and before "
         "they meet the values.",
     )
+    assert_drops_anew(model, x, what="the output")
     assert_close(
         out,
         out[..., :1].expand_as(out),

@@ -62,6 +62,7 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
             because = _RANDOM_IN_EVAL if torch.equal(*seeded) else _STATE_IN_EVAL
     assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
     _assert_results_stay(module, *inputs, what=what)
+    _assert_graphs_are_separate(module, *inputs, what=what)
     for name, value in module.state_dict().items():
         grown = name not in before or before[name].shape != value.shape
         if grown or not torch.equal(before[name], value):
@@ -81,6 +82,28 @@ def _assert_results_stay(module: nn.Module, *inputs: Any, what: str) -> None:
         because="The next call wrote into the tensor that this one had handed out: a result that is kept on self "
         "and filled again. Make a new tensor in each call.",
     )  # fmt: skip
+
+
+def _assert_graphs_are_separate(module: nn.Module, *inputs: Any, what: str) -> None:
+    with torch.enable_grad():
+        results = [module(inputs[0].clone(), *inputs[1:]), module(inputs[0].flip(0), *inputs[1:])]
+        if not all(isinstance(r, Tensor) and r.requires_grad for r in results):
+            return
+        trouble = ""
+        try:
+            for result in results:
+                result.sum().backward()
+        except RuntimeError as error:
+            trouble = str(error).splitlines()[0]
+    module.zero_grad()
+    observe(f"backward of {what} of two calls", bool(trouble))
+    if trouble:
+        fail(
+            f"of two calls, both are made, and then backward() from {what} of each fails:",
+            expected="gradients of both", got=trouble,
+            because="A tensor of the first call is kept and used, or written into, in the second: make everything that "
+            "is computed from weights or inputs anew in each call.",
+        )  # fmt: skip
 
 
 def _drawn_alike(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from common.testing.asserts import assert_tensor, fail, number
 from common.testing.context import observe
+
+
+def assert_drops_anew(module: Callable[..., Tensor], *inputs: Any, what: str) -> None:
+    """Check that two calls in train mode drop different numbers.
+
+    Args:
+        module: in train mode, with dropout above 0.
+    """
+    with torch.no_grad():
+        first, second = (assert_tensor(module(*inputs), what) for _ in range(2))
+    observe(f"{what} of two calls in train mode differ", differ := not torch.equal(first, second))
+    if not differ:
+        fail(
+            f"{what} is the same in two calls in train mode",
+            because="Dropout draws anew in each call which numbers become 0. Here nothing is dropped in this mode, or "
+            "what was drawn once is kept and used again.",
+        )
 
 
 def assert_dropped(

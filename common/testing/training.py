@@ -190,6 +190,15 @@ def assert_seed_fixes_the_losses(solution: Any) -> None:
     )  # fmt: skip
 
 
+def assert_seed_zero(solution: Any) -> None:
+    """Check that 0 is a seed like any other."""
+    one, two = twice(solution, seed=0)
+    assert_true(
+        one.losses == two.losses, "two runs with seed=0 give different losses",
+        because="0 is a seed like any other, though it counts as false.",
+    )  # fmt: skip
+
+
 def assert_seeds_differ(solution: Any) -> None:
     """Check that another seed gives other losses."""
     (first, _), second = twice(solution), recorded(solution, seed=8, num_steps=2)

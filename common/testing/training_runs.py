@@ -191,15 +191,16 @@ def _again(model: torch.nn.Module, step: Any) -> Again:
     return Again(loss.clone(), error.clone(), grads)
 
 
-def twice(solution: Any) -> tuple[Training, Training]:
+def twice(solution: Any, **changes: Any) -> tuple[Training, Training]:
     """Two runs of one seed, each after other draws."""
+    given = settings(num_steps=2, **changes)
 
     def after(seed: int) -> Training:
         torch.manual_seed(seed)
         torch.rand(seed)
-        return _recorded(solution, settings(num_steps=2), again=False)
+        return _recorded(solution, given, again=False)
 
-    runs = once(solution.train_gpt2, "twice", lambda: (after(1), after(2)))
+    runs = once(solution.train_gpt2, ("twice", *given.values()), lambda: (after(1), after(2)))
     for run in runs:
         observe("the losses", run.losses)
     return runs

@@ -11,6 +11,7 @@ from common.testing import (
     CheckFailed,
     assert_close,
     assert_dropped,
+    assert_drops_anew,
     assert_identical,
     assert_input_untouched,
     assert_keeps_dtype,
@@ -288,6 +289,7 @@ def test_dropout_drops_the_sum_in_train_mode(solution):
         because="nn.Dropout(config.embd_pdrop) is the last step, once, after the sum: in train mode it sets a number "
         "to 0 with that probability, and divides the others by 1 - embd_pdrop.",
     )  # fmt: skip
+    assert_drops_anew(embeddings(solution, embd_pdrop=0.4).train(), draw_ids("ids", 40, T), what="the output")
 
 
 def test_a_rate_of_zero_drops_nothing(solution):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from common.testing import (
     assert_close,
     assert_dropped,
+    assert_drops_anew,
     assert_equal,
     assert_gradients,
     assert_input_untouched,
@@ -304,6 +305,7 @@ def test_dropout_is_the_last_step(solution):
         out, numbered, 0.4, "the output",
         because="Dropout with the rate resid_pdrop comes after c_proj: a dropped value of the output is exactly 0.",
     )
+    assert_drops_anew(model, draw("x", 40, T, C), what="the output")
 
 
 def test_nothing_is_dropped_inside(solution):

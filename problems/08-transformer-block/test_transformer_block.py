@@ -9,6 +9,7 @@ import torch
 from common.testing import (
     assert_close,
     assert_dropped,
+    assert_drops_anew,
     assert_gradients,
     assert_input_untouched,
     assert_keeps_dtype,
@@ -168,8 +169,9 @@ def test_it_moves_to_another_device(solution):
     assert_moves(block(solution), text(), what="TransformerBlock")
 
 
-def test_every_parameter_takes_part(solution):
-    model, x = block(solution), text().requires_grad_()
+@pytest.mark.parametrize("learned", [True, False], ids=["x learns", "x is given"])
+def test_every_parameter_takes_part(solution, learned):
+    model, x = block(solution), text().requires_grad_(learned)
     (assert_tensor(model(x), "the output") * draw("direction", B=B, T=T, C=C)).sum().backward()
     assert_gradients(model, "the output", again=lambda: model(text()))
 
@@ -354,6 +356,7 @@ def test_resid_dropout_drops_what_a_sublayer_adds(solution, name):
         because=f"Inside {name} the output of c_proj goes through dropout once, with the rate resid_pdrop; "
         "x and the sum are never dropped.",
     )
+    assert_drops_anew(block(solution, resid_pdrop=0.4).train(), x, what="the output")
 
 
 def test_attn_dropout_drops_attention_weights(solution):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from common.testing import (
     assert_close,
     assert_dropped,
+    assert_drops_anew,
     assert_equal,
     assert_input_untouched,
     assert_keeps_dtype,
@@ -273,6 +274,7 @@ def test_dropout_acts_on_the_sum_of_the_embeddings(solution):
             x, 3.0, 0.4, "what the first block gets when each token vector is 1 and each position vector 2",
             because="drop, with the rate embd_pdrop, acts once, on the sum wte + wpe, before the first block.",
         )
+    assert_drops_anew(model, draw_ids("ids", 40, T), what="the logits")
 
 
 def test_the_logits_are_raw_scores(solution):

@@ -312,6 +312,11 @@ def test_a_frozen_parameter_stays_frozen(solution):
         "the parameters that are learned, of a model that was frozen as a whole before init_weights,",
         because="init_weights changes numbers alone: requires_grad stays as it was, off where it was off.",
     )
+    left = [name for name, p in model.named_parameters() if bool((p >= 7).all())]
+    assert_equal(
+        left, [], "the list of frozen parameters that were left as they were",
+        because="Every parameter gets its starting value; whether it is learned is another question.",
+    )
 
 
 def test_it_works_where_gradients_are_off(solution):

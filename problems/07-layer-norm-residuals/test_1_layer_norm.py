@@ -1,4 +1,4 @@
-"""Problem 07: what LayerNorm and pre_norm_residual promise, from cause to consequence.
+"""Problem 07, part 1: what LayerNorm promises, from cause to consequence.
 
 Shapes: B batch, T tokens, C n_embd.
 """
@@ -10,8 +10,6 @@ from torch import nn
 
 from common.testing import (
     assert_close,
-    assert_equal,
-    assert_gradients,
     assert_input_untouched,
     assert_keeps_dtype,
     assert_moves,
@@ -20,6 +18,7 @@ from common.testing import (
     assert_rows_independent,
     assert_shape,
     assert_tensor,
+    assert_true,
     draw,
     fill,
     observe,
@@ -106,6 +105,17 @@ def test_another_text_may_follow(solution):
         norm.eval()(then), alone, "LayerNorm in eval mode, after other texts in train mode,",
         because="A norm that has read other texts before answers like one that has not: every vector has its own mean "
         "and variance, and nothing is kept.",
+    )
+
+
+def test_a_constant_vector_has_a_gradient(solution):
+    norm, x = norm_with(solution), torch.full_like(text(), 3.0).requires_grad_()
+    assert_tensor(norm(x), "LayerNorm").sum().backward()
+    assert_true(
+        x.grad is not None and bool(x.grad.isfinite().all()),
+        "the gradient of LayerNorm at a vector of equal numbers is NaN or infinite, or there is none",
+        because="Its variance is 0, where a root has an infinite slope: eps is added to the variance first, and the "
+        "root is taken of the sum.",
     )
 
 
@@ -270,121 +280,3 @@ def test_a_large_mean_does_not_drown_the_differences(solution):
 
 def test_the_gradients_of_layer_norm_are_those_of_torchs_own(solution):
     assert_same_gradients(norm_with(solution), fill(nn.LayerNorm(C, eps=EPS)), text())
-
-
-# --- pre_norm_residual ---------------------------------------------------------------------------
-
-
-def norm_of(x):
-    return F.layer_norm(x, x.shape[-1:])
-
-
-class Residual(nn.Module):
-    """A norm and a linear layer, joined by the pre_norm_residual that it is given."""
-
-    def __init__(self, join):
-        super().__init__()
-        self.join, self.norm, self.layer = join, nn.LayerNorm(C), nn.Linear(C, C)
-
-    def forward(self, x):
-        return self.join(x, self.norm, self.layer)
-
-
-def test_the_result_has_the_shape_of_x(solution):
-    assert_shape(
-        solution.pre_norm_residual(text(), norm_of, torch.zeros_like), (B, T, C), "the result",
-        because="What the sublayer gives has the shape of x, and the two are added.",
-    )
-
-
-def test_pre_norm_residual_leaves_x_alone(solution):
-    assert_input_untouched(
-        lambda x: solution.pre_norm_residual(x, norm_of, torch.ones_like), text(), what="pre_norm_residual"
-    )
-
-
-def calls(solution, x, sublayer):
-    """What norm and sublayer are called with."""
-    normed, read = [], []
-
-    def norm(h):
-        normed.append(h.clone())
-        return norm_of(h)
-
-    def layer(h):
-        read.append(h.clone())
-        return sublayer(h)
-
-    solution.pre_norm_residual(x, norm, layer)
-    observe("number of calls of norm and sublayer", (len(normed), len(read)))
-    return normed, read
-
-
-def test_norm_and_sublayer_are_called_once_each(solution):
-    normed, read = calls(solution, 2 + text(), lambda h: 3 * h)
-    assert_equal(
-        (len(normed), len(read)), (1, 1), "the pair (calls of norm, calls of sublayer)",
-        because="In x + sublayer(norm(x)) each is called once, and by its own name; with dropout inside, two calls "
-        "would give two results.",
-    )
-
-
-def test_the_norm_gets_x(solution):
-    x = 2 + text()
-    for h in calls(solution, x.clone(), lambda h: 3 * h)[0]:
-        assert_close(h, x, "what norm gets", because="norm is applied to x itself, and to nothing else.")
-
-
-def test_the_sublayer_gets_the_normalised_x(solution):
-    x = 2 + text()
-    expected = norm_of(x)
-    for h in calls(solution, x, lambda h: 3 * h)[1]:
-        assert_close(h, expected, "what the sublayer gets", because="The sublayer reads norm(x): this is pre-norm.")
-
-
-def test_a_sublayer_of_zeros_returns_x_itself(solution):
-    x = 2 + text()
-    assert_close(
-        solution.pre_norm_residual(x.clone(), norm_of, torch.zeros_like), x, "the result for a sublayer that gives "
-            "zeros",
-        because="x goes past the sublayer as it is, and the sublayer's output is added to it: x + 0 is x.",
-    )
-
-
-def test_the_sublayers_output_is_added_as_it_is(solution):
-    x, change = text(), draw("change", B=B, T=T, C=C)
-    assert_close(
-        solution.pre_norm_residual(x.clone(), norm_of, lambda h: change.clone()), x + change, "the result",
-        because="It is x + sublayer(norm(x)): nothing is scaled, dropped or normalised after the sublayer.",
-    )
-
-
-def test_modules_work_as_well_as_functions(solution):
-    model, x = fill(Residual(solution.pre_norm_residual)), text()
-    expected = x + model.layer(model.norm(x))
-    assert_close(
-        model(x), expected, "the result for an nn.LayerNorm and an nn.Linear",
-        because="x + sublayer(norm(x)), where norm and sublayer are whatever can be called with a tensor.",
-    )
-
-
-def test_the_gradient_takes_the_short_way(solution):
-    x = text().requires_grad_()
-    out = assert_tensor(solution.pre_norm_residual(x, norm_of, lambda h: 0 * h), "the result")
-    (gradient,) = torch.autograd.grad(out.sum() + 0 * x.sum(), x)
-    assert_close(
-        gradient, torch.ones_like(x), "the gradient of x past a sublayer that gives zeros",
-        because="The residual path hands the gradient through as it is, which makes deep stacks trainable; "
-        "detach(), .data and torch.no_grad() cut it.",
-    )
-
-
-def test_norm_and_sublayer_learn(solution):
-    model, x = fill(Residual(solution.pre_norm_residual)), text().requires_grad_()
-    (assert_tensor(model(x), "the result") * draw("direction", B=B, T=T, C=C)).sum().backward()
-    assert_gradients(model, "the result", again=lambda: model(text()))
-
-
-def test_the_gradients_of_the_sum_are_right(solution, reference):
-    mine, theirs = (fill(Residual(part.pre_norm_residual)) for part in (solution, reference))
-    assert_same_gradients(mine, theirs, text())
