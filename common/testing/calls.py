@@ -53,6 +53,7 @@ _STATE_IN_EVAL = "Nothing in it is random, so something is kept from the last ca
 def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
     """Check that in eval mode two calls with one input agree to the last bit, and that no state grows."""
     module.eval()
+    _assert_graphs_are_separate(module, *inputs, what=what)  # first: what is kept without a graph hides what has one
     before = {name: b.clone() for name, b in module.state_dict().items()}
     with torch.no_grad():
         first, second = (assert_tensor(module(*inputs), what) for _ in range(2))
@@ -62,7 +63,6 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
             because = _RANDOM_IN_EVAL if torch.equal(*seeded) else _STATE_IN_EVAL
     assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
     _assert_results_stay(module, *inputs, what=what)
-    _assert_graphs_are_separate(module, *inputs, what=what)
     for name, value in module.state_dict().items():
         grown = name not in before or before[name].shape != value.shape
         if grown or not torch.equal(before[name], value):

@@ -171,7 +171,8 @@ def test_it_moves_to_another_device(solution):
 
 @pytest.mark.parametrize("learned", [True, False], ids=["x learns", "x is given"])
 def test_every_parameter_takes_part(solution, learned):
-    model, x = block(solution), text().requires_grad_(learned)
+    rates = {"attn_pdrop": 0.0, "resid_pdrop": 0.0}
+    model, x = block(solution, **rates).train(), text().requires_grad_(learned)
     (assert_tensor(model(x), "the output") * draw("direction", B=B, T=T, C=C)).sum().backward()
     assert_gradients(model, "the output", again=lambda: model(text()))
 

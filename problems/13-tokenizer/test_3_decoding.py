@@ -101,6 +101,9 @@ def test_an_id_that_is_not_in_the_vocabulary_is_refused(solution, special):
     says = "There is no token 9999, and a text that quietly lacks a token is worse than an error."
     with assert_raises((ValueError, LookupError), "decode([97, 9999]) with 257 tokens", because=says):
         tokenizer.decode([97, 9999])
+    says = "-1 is no token either, though a list would count it from its end."
+    with assert_raises((ValueError, LookupError), "decode([97, -1])", because=says):
+        tokenizer.decode([97, -1])
 
 
 def test_each_list_is_decoded_afresh(solution):

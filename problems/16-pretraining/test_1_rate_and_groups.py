@@ -116,6 +116,13 @@ def test_a_warm_up_may_be_as_long_as_the_training(solution):
         "A line up to step 10 and min_lr after it: nothing is left for the cosine, whose length would be 0.",
         warmup_steps=10, total_steps=10,
     )
+    schedule = SCHEDULE | {"warmup_steps": 10, "total_steps": 10}
+    last = rate(solution, 10, schedule)
+    assert_true(
+        any(abs(last - right) < 1e-9 for right in (HIGH, LOW)),
+        "the rate at step 10, with warmup_steps = total_steps = 10, is neither max_lr nor min_lr",
+        because="It is the end of the warm-up and of the training; no cosine, whose length is 0, has a say in it.",
+    )
 
 
 def test_any_schedule_follows_the_formula(solution):

@@ -4,6 +4,8 @@ The model is a table of logits, so that the loss of each batch can be worked out
 Shapes: B batch, T tokens, V vocab_size.
 """
 
+from contextlib import suppress
+
 import pytest
 import torch
 
@@ -96,6 +98,16 @@ def test_an_empty_loader_cannot_be_evaluated(solution, max_batches):
         because="The mean over no tokens is 0/0 and no number: a ValueError says that there was no batch.",
     ):
         solution.evaluate(taught(), [], max_batches=max_batches)
+
+
+def test_the_mode_is_left_as_it_was_found_where_there_is_no_batch(solution):
+    model = taught().train()
+    with suppress(ValueError):
+        solution.evaluate(model, [])
+    assert_true(
+        model.training, "after evaluate(model, empty_loader) a model that was in train mode is in eval mode",
+        because="The model is left as it was found, also where the mean is refused: mode back first, then the error.",
+    )
 
 
 def test_no_batches_is_not_the_same_as_all_of_them(solution):

@@ -335,10 +335,11 @@ def an_end():
     return eos, row, text.masked_fill(ended, eos)
 
 
-def test_a_row_that_has_ended_is_filled_with_eos(solution):
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 1.0, "top_k": 1}], ids=["greedy", "drawn"])
+def test_a_row_that_has_ended_is_filled_with_eos(solution, options):
     eos, _, right = an_end()
     assert_tokens(
-        written(solution, gpt2(), prompt(12), 4, temperature=0, eos_id=eos), right, "what is written with "
+        written(solution, gpt2(), prompt(12), 4, **options, eos_id=eos), right, f"what is written with {options} and "
             f"eos_id={eos}",
         because="As in generate, a row that has drawn eos_id is filled with it, and the others go on.",
     )

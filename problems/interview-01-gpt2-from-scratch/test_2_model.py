@@ -19,6 +19,7 @@ from common.testing import (
     assert_repeatable,
     assert_rows_independent,
     assert_shape,
+    assert_tensor,
     assert_true,
     draw,
     draw_ids,
@@ -333,6 +334,16 @@ def test_gpt2_hands_its_dropout_to_every_part(solution):
     assert_equal(
         silent, [], "the list of parts of GPT2(..., dropout_p=0.5) that give the same output twice in train mode",
         because="dropout_p is handed on: by GPT2 to its blocks, and by a block to its attention and its MLP.",
+    )
+
+
+def test_dropout_leaves_numbers(solution):
+    with torch.no_grad():
+        out = assert_tensor(gpt2(solution, dropout_p=0.5).train()(text(BLOCK)), "the logits")
+    assert_true(
+        bool(out.isfinite().all()), "in train mode, with dropout_p=0.5, there is NaN or infinity in the logits",
+        because="Weights are dropped after the softmax. What is dropped before it meets the -inf of the mask, and 0 * "
+        "-inf is NaN.",
     )
 
 

@@ -127,6 +127,14 @@ def test_two_optimizers_share_nothing(solution, name):
         because="State that stands in the class body, in a global or in a default argument is one for all; what is "
         "made in __init__, on self, is not.",
     )
+    p = parameter([0.0])
+    for _ in range(2):  # an optimizer for the first step, and another one for the second
+        p.grad = p.detach().new_tensor([1.0 if not p.any() else -1.0])
+        make([p], lr=0.1, weight_decay=0.0).step()
+    assert_close(
+        p.detach(), torch.zeros_like(p), f"a parameter after a step of one {name} and a step back of another",
+        because="Each optimizer begins with no state of its own, also for a parameter that another one has moved.",
+    )
 
 
 # --- zero_grad, and training ---------------------------------------------------------------------

@@ -243,7 +243,7 @@ def test_encode_uses_the_merges_it_is_given(solution):
     assert_encodes(solution, "ababab yz", [(X, Y), (Y, Z)], [A, B, A, B, A, B, ord(" "), 257], says)
 
 
-@pytest.mark.parametrize("letters", ["ab", "abc ", "é漢🙂"], ids=ascii)
+@pytest.mark.parametrize("letters", ["ab", "abc ", "é漢🙂", ".*+[(|\\^$"], ids=ascii)
 def test_longer_texts_are_encoded_as_the_definition_says(solution, reference, letters):
     merges = reference.train_bpe(draw_text("merges", letters, 200), 20)
     text = draw_text("text", letters, 150)
