@@ -53,7 +53,9 @@ _STATE_IN_EVAL = "Nothing in it is random, so something is kept from the last ca
 def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
     """Check that in eval mode two calls with one input agree to the last bit, and that no state grows."""
     module.eval()
-    _assert_graphs_are_separate(module, *inputs, what=what)  # first: what is kept without a graph hides what has one
+    _assert_graphs_are_separate(
+        module, *inputs, what=what
+    )  # first: what is kept without a graph hides what has one
     before = {name: b.clone() for name, b in module.state_dict().items()}
     with torch.no_grad():
         first, second = (assert_tensor(module(*inputs), what) for _ in range(2))

@@ -6,10 +6,12 @@ Shapes: B batch, T tokens, V vocab_size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from common.testing.context import current
 from common.testing.modules import draw_ids
@@ -108,3 +110,33 @@ def continued(
             text.append(model(text[-max_context:]))
     new = [text[ids.size(1) :] for text in texts]
     return torch.tensor(new, device=ids.device).view(len(new), n_tokens)
+
+
+class Passes(TorchFunctionMode):
+    """Counts the tokens that meet a weight, known by its shape, and notes whether a graph is built."""
+
+    def __init__(self, model: Any, width: int, n_inner: int) -> None:
+        super().__init__()
+        self.weights = {"c_fc": (n_inner, width), "c_attn": (3 * width, width)}
+        self.n_layer, self.graph = len(model.h), False
+        self.counted = dict.fromkeys(self.weights, 0)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        shapes = [tuple(a.shape) for a in args if isinstance(a, Tensor)]
+        if len(shapes) > 1 and isinstance(result, Tensor) and result.ndim:
+            for name, shape in self.weights.items():
+                if (shape in shapes or shape[::-1] in shapes) and result.shape[-1] == shape[0]:
+                    self.counted[name] += result.numel() // shape[0]
+                    self.graph = self.graph or result.requires_grad
+        return result
+
+    def per_layer(self) -> float:
+        """How many tokens of the whole batch passed each layer, on average; the larger count."""
+        return max(self.counted.values()) / self.n_layer

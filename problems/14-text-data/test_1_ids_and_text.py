@@ -131,19 +131,6 @@ def test_an_empty_text_has_no_ids_of_type_int64(solution):
                  "text", because=says)
 
 
-class Empty(Pairs):
-    """A tokenizer that counts as false, as a list without entries does."""
-
-    def __len__(self):
-        return 0
-
-
-def test_a_tokenizer_that_counts_as_false_is_a_tokenizer(solution):
-    says = "Only None stands for GPT-2's tokenizer, `tokenizer is None`: `or` and `if tokenizer` ask another question."
-    call = "the list of ids from a tokenizer whose length is 0"
-    assert_gives(call, lambda: encoded(solution, TEXT, Empty()), Pairs().encode(TEXT), because=says)
-
-
 def test_with_a_tokenizer_of_ones_own_no_token_is_special(solution):
     text, call = "a<|endoftext|>b", "the list of ids of 'a<|endoftext|>b' from a tokenizer without special tokens"
     says = "50256 is GPT-2's affair: of any other tokenizer, encode(text) has the last word."

@@ -30,6 +30,7 @@ from common.testing import (
 )
 from common.testing.context import current
 from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
+from common.testing.generation import Passes
 
 CONFIG = tiny()
 C, V, LIMIT = CONFIG.n_embd, CONFIG.vocab_size, CONFIG.n_positions
@@ -141,8 +142,9 @@ def test_the_model_gets_its_mode_back(solution, training):
     assert_equal(other, [], "the list of parts that are in another mode after generate_cached", because=because)
 
 
-def test_the_mode_comes_back_after_an_error_too(solution):
+def test_the_model_is_left_as_it_was_after_an_error_too(solution):
     model = gpt2().train()
+    before = inside(model)
     for name, value in (("temperature", -1.0), ("top_k", 0), ("top_p", 1.5)):
         with assert_raises(
             ValueError, f"generate_cached(..., {name}={value})", naming=[f"{value:g}"],
@@ -152,6 +154,11 @@ def test_the_mode_comes_back_after_an_error_too(solution):
         assert_true(
             model.training, f"the model is left in eval mode when {name}={value} is refused",
             because="What has to happen in any case stands under `finally:`, such as model.train(was_training).",
+        )
+        assert_equal(
+            sorted(k for k in before.keys() | inside(model).keys() if before.get(k, 0) != inside(model).get(k, 0)), [],
+            f"the list of what is changed in the model when {name}={value} is refused",
+            because="What was put into the model for a while is taken out again in any case, under `finally:`.",
         )
 
 
@@ -179,7 +186,7 @@ def test_two_calls_share_nothing(solution):
 
 def test_no_graph_is_built(solution):
     model = gpt2()
-    with Passes(model) as passes:
+    with Passes(model, C, CONFIG.n_inner) as passes:
         written(solution, model, prompt(), 2)
     assert_true(
         not passes.graph, "generate_cached builds a gradient graph",
@@ -194,33 +201,10 @@ def test_no_graph_is_built(solution):
 # --- what it costs -------------------------------------------------------------------------------
 
 
-class Passes(TorchFunctionMode):
-    """Counts the tokens that meet a weight, known by its shape, and notes whether a graph is built."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.weights = {"c_fc": (CONFIG.n_inner, C), "c_attn": (3 * C, C)}
-        self.n_layer, self.counted, self.graph = len(model.h), dict.fromkeys(self.weights, 0), False
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        shapes = [tuple(a.shape) for a in args if isinstance(a, torch.Tensor)]
-        if len(shapes) > 1 and isinstance(result, torch.Tensor) and result.ndim:
-            for name, shape in self.weights.items():
-                if (shape in shapes or shape[::-1] in shapes) and result.shape[-1] == shape[0]:
-                    self.counted[name] += result.numel() // shape[0]
-                    self.graph = self.graph or result.requires_grad
-        return result
-
-    def per_layer(self):
-        """How many tokens of the whole batch passed each layer, on average; the larger count."""
-        return max(self.counted.values()) / self.n_layer
-
-
-@pytest.mark.parametrize(("length", "n"), [(6, 4), (1, 3)])
+@pytest.mark.parametrize(("length", "n"), [(6, 4), (1, 3), (LIMIT - 3, 3)])
 def test_while_the_text_fits_no_token_is_read_twice(solution, length, n):
     model, ids = gpt2(), prompt(B, length)
-    with Passes(model) as passes:
+    with Passes(model, C, CONFIG.n_inner) as passes:
         written(solution, model, ids, n)
     read, limit = passes.per_layer() / B, length + n
     observe("tokens read by each layer", min(read, limit) if read >= limit - 1 else read)
