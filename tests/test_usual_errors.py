@@ -101,6 +101,7 @@ SLIPS = [
     ("x.unflatten(-1, (4, -1))", "does not multiply"),
     ("p[:1] @ x", "entry by entry|second last axis|line up"),
     ("math.sqrt(x.shape)", "whole shape"),
+    ("__import__('re').sub('(', '', 'a')", "regular expression"),
     ("1 / 0", "out of the range"),
     ("torch.einsum('bt,btd->d', x, x)", "names 2 axes"),
     ("F.scaled_dot_product_attention(x, x, x, attn_mask=bools, is_causal=True)", "not both"),

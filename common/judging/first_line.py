@@ -40,6 +40,8 @@ def first_wrong_line(
         for check, outcome in pairs
         if outcome.status == Status.FAILED and any(map(_numbers, outcome.seen[-3:]))
     ]
+    if any(_overwrites(outcome) for _, outcome in pairs):
+        return None  # what is computed later starts from other numbers
     trusted = _trusted([outcome for _, outcome in pairs])
     # The last checks of a problem compare the whole; the first ones set parts to values that hide others.
     for check, outcome in reversed(failing[-_TRIED:]):
@@ -54,6 +56,14 @@ def first_wrong_line(
         if found := _origin(end, known, trusted):
             return _told(*found, module)
     return None
+
+
+def _overwrites(outcome: Outcome) -> bool:
+    """Whether a check found an input that was overwritten."""
+    if outcome.status != Status.FAILED or not outcome.seen:
+        return False
+    what = outcome.seen[-1].what
+    return what.startswith("the input") and what.endswith("changed")
 
 
 def _recorded(check: Check, module: ModuleType) -> Recording | None:

@@ -61,7 +61,9 @@ def run(
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)
             outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
             reference = loading.load(problem.reference)
-            line = first_wrong_line([*zip(checks, outcomes, strict=True)], module, reference)
+            kept = any(o.because == _KEPT for o in outcomes)
+            pairs = [*zip(checks, outcomes, strict=True)]
+            line = None if kept else first_wrong_line(pairs, module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
     whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
     return Verdict(

@@ -40,6 +40,8 @@ def _do_not_line_up(scene: Scene, found: Match) -> str:
     for one, other in itertools.permutations(scene.tensors.items(), 2):
         if other[1].ndim and one[1].shape == other[1].shape[:-1]:
             return f"{told}{one[0]} lacks the last axis of {other[0]}: a sum, mean or var over it keeps it as 1 with keepdim=True."
+    if names == {"D", "E"}:
+        return f"{told}Queries and keys have D channels; values have E, and so has the output."
     if names == {"B", "T"}:
         return f"{told}The first axis of the input is the batch, the second one the tokens."
     return f"{told}The two do not line up in axis {axis}: one of them has its axes in another order, or one too many or too few."
@@ -153,6 +155,7 @@ RULES: list[Rule] = [
     (r"output with shape \[([\d, ]*)\] doesn't match the broadcast shape \[([\d, ]*)\]", r"What is changed in place keeps its shape, (\1), and the result has (\2): one of the two has another shape than it should."),
     (r"derivative for aten::floor_divide", "// rounds down, which has no gradient: tensors are divided by /."),
     (r"bitwise_(?:xor|and|or)", "^, & and | work on the bits of whole numbers and masks: a power is **, a product *."),
+    (r"[Ii]nference tensor", "It was made under torch.inference_mode(), and such tensors never learn; torch.no_grad() does without gradients for a while."),
     (r"CUDA|NVIDIA driver", "No graphics card is asked for here: tensors and models stay where they are, or go where the caller says."),
     (r"too many indices for tensor of dimension (\d+)", r"This tensor has \1 axes, and more are named between the brackets."),
     (r"IndexError: The shape of the mask", "A bool tensor between brackets has to have the shape of what it selects from."),
@@ -179,7 +182,7 @@ RULES: list[Rule] = [
     (r"Expected all tensors to be on the same device|device type at start of device string", "A tensor lies on another device: make it with device=x.device."),
     (r"a (?:leaf Variable|view of a leaf Variable) that requires grad", "A parameter is changed in place: do that under torch.no_grad(), and change other tensors with `x = x + ...`."),
     (r"modified by an inplace operation", "A tensor that backward() still needs was changed in place: write `x = x + ...` instead of `x += ...`."),
-    (r"does not require grad and does not have a grad_fn", "The way from the parameters to the result is cut: by detach(), .data, .item() or torch.no_grad()."),
+    (r"does not require grad and does not have a grad_fn", "The way from the parameters to the result is cut: by detach(), .data, .item(), torch.no_grad(), or a function that hands no gradient on."),
     (r"backward through the graph a second time", "backward() was called twice on one graph: compute the loss anew in every step."),
     (r"grad can be implicitly created only for scalar", "backward() starts from one number: take the mean of the loss first."),
     (r"Can't call numpy\(\) on Tensor that requires grad", "NumPy knows no gradients: stay with torch's functions, which do the same."),

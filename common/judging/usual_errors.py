@@ -164,6 +164,7 @@ _RULES: list[Rule] = [
     (r"expected (\d+) arguments?, got (\d+)", r"What is called here takes \1 arguments and got \2; several classes or values in one place stand in a tuple."),
     (r"attribute name must be string", "getattr and setattr take the object first and then the name, a string."),
     (r"IndexError: index -?\d+ is out of range", "A list of layers has fewer of them than are asked for."),
+    (r"^(?:error|PatternError): ", "This text is read as a regular expression, where ( [ . * + ? and others mean something: re.escape takes them literally, as str.replace does."),
     (r"RecursionError", "It calls itself without end."),
     (r"FrozenInstanceError", "The config is frozen: make a new one instead of changing its fields."),
     (r"UnboundLocalError", "This name gets its value further down, or in a branch that was not taken."),

@@ -25,6 +25,7 @@ from common.testing.attending import (
     assert_works_elsewhere,
     pair_of,
 )
+from common.testing.attention import about_large_scores
 from common.testing.comparisons import assert_half_precision, assert_layout_is_free
 
 B, T, S, D, E = 4, 3, 5, 7, 9
@@ -180,8 +181,8 @@ def test_the_key_that_answers_best_gets_the_attention(solution):
     observe("the weights", weights)
     assert_equal(
         weights.argmax(-1).tolist(), best.tolist(), "the list of the keys with the largest weight, query by query,",
-        because="Row t holds the scores of query t with each of the keys, one by one: query @ key.mT. mT and "
-        "transpose(-2, -1) swap two axes; reshape and view only cut the memory elsewhere.",
+        because="Row t holds the scores of query t with each of the keys, query @ key.mT, and the softmax goes along "
+        "the keys: whatever is subtracted or divided by in it is one number for each row.",
     )  # fmt: skip
 
 
@@ -212,8 +213,7 @@ def test_large_scores_do_not_overflow(solution):
     _, weights = attend(solution, 50 * query, 50 * key, value)
     assert_close(
         weights, right, "the weights for scores in the thousands",
-        because="exp(89) is more than float32 can hold; a softmax that subtracts each row's own maximum first, as "
-        "torch.softmax does, needs no number above exp(0).",
+        because=about_large_scores(weights),
         atol=2e-2,  # a score of 10,000 is rounded by 1e-3, which moves a weight by as much
     )  # fmt: skip
 

@@ -101,7 +101,8 @@ def test_two_tokenizers_have_their_own_ids(solution):
     first = solution.BPETokenizer(dict(BYTES))
     before = [*first.encode("q")]
     second = solution.BPETokenizer(dict(SHIFTED))
-    says = "Each of two tokenizers has its own table: what one was given or has encoded does not reach the other."
+    says = "Each of two tokenizers has its own table, and every id comes from it, those of single bytes too: what "
+    says += "one was given or has encoded does not reach the other."
     after = "encode('q') of a tokenizer, after another one was made,"
     assert_gives(after, lambda: first.encode("q"), before, because=says)
     other = "encode('q') of a tokenizer whose table has 213 for it, after one with 113,"
