@@ -99,6 +99,25 @@ def test_an_endless_loop_is_ended_and_its_line_is_named(ask: Ask, tmp_path: Path
     assert any(f"line {n}, in forward" in verdict.where for n in (number - 1, number))
 
 
+def test_a_search_for_the_cause_without_an_end_leaves_what_is_known(
+    ask: Ask, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(judging, "_TO_EXPLAIN", 2.0)
+    marker = (
+        tmp_path / "was loaded"
+    )  # the second time the file is loaded, to ask it again, it never ends
+    endless = f"from pathlib import Path\nwhile Path({str(marker)!r}).exists(): pass\nPath({str(marker)!r}).touch()\n"
+    file = tmp_path / "solution.py"
+    text = PROBLEM.reference_text.replace(
+        LINE, f"        scores = scores * 1.37 + scores.sin()\n{LINE}"
+    )
+    file.write_text(text.replace("import math\n", f"import math\n{endless}", 1), encoding="utf-8")
+    verdict = ask(file)
+    assert verdict.wrong
+    assert verdict.diagnosis is None
+    assert "FAILED" in "\n".join(report(verdict))
+
+
 def test_a_file_that_ends_python_is_reported(ask: Ask, tmp_path: Path):
     left = ask(variant(tmp_path, "        import os; os._exit(7)\n"))
     assert (left.ended, left.where) == (Ended.CRASH, "exit code 7")
