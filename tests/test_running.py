@@ -91,6 +91,28 @@ def test_two_independent_mistakes_are_two_groups(ask: Ask, tmp_path: Path):
     assert {*scaled.checks, *rest.checks} == {o.name for o in verdict.wrong}
 
 
+def test_where_two_types_meet_the_line_of_the_first_float32_tensor_is_named(
+    ask: Ask, tmp_path: Path
+):
+    wrong = "        scores = scores + torch.zeros(x.size(1), x.size(1))\n"
+    file = tmp_path / "solution.py"
+    file.write_text(PROBLEM.reference_text.replace(LINE, wrong + LINE), encoding="utf-8")
+    line = file.read_text().splitlines().index(wrong.strip("\n")) + 1
+    said = " ".join(" ".join(report(ask(file))).split())
+    assert f"The first float32 tensor there is made in line {line}, `{wrong.strip()}`." in said
+
+
+def test_what_outlives_a_call_is_told_from_a_wrong_formula(ask: Ask, tmp_path: Path):
+    kept = "        scores = scores * SCALES.setdefault('kept', 1 + 0.01 * x.size(1))\n"
+    kept += "        scores = scores / (1 + 0.01 * x.size(1))\n"
+    file = tmp_path / "solution.py"
+    text = PROBLEM.reference_text.replace(LINE, kept + LINE).replace(
+        "import math\n", "import math\n\nSCALES = {}\n", 1
+    )
+    file.write_text(text, encoding="utf-8")
+    assert "Alone, in a file that was just loaded, this check passes" in " ".join(report(ask(file)))
+
+
 def test_an_endless_loop_is_ended_and_its_line_is_named(ask: Ask, tmp_path: Path):
     file = variant(tmp_path, "        while True:\n            pass\n")
     number = file.read_text().splitlines().index("            pass") + 1

@@ -8,10 +8,12 @@ whose own inputs it all has. Other orders of the same steps lead through known t
 from __future__ import annotations
 
 import linecache
+import re
 import time
 from collections.abc import Sequence
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 from common.judging.checks import Check
@@ -56,6 +58,31 @@ def first_wrong_line(
         if found := _origin(end, known, trusted):
             return _told(*found, module)
     return None
+
+
+_TYPES_MEET = re.compile(r"same dtype|expected scalar type|expected dtype .* but got dtype")
+_OTHER_TYPES = re.compile(r"BFloat16|Half|[Dd]ouble")
+_OTHERS = (torch.bfloat16, torch.float16, torch.float64)
+
+
+def first_in_float32(check: Check, outcome: Outcome, module: ModuleType) -> str:
+    """Where a run in another type has its first float32 tensor; empty where two types meeting is not what failed."""
+    said = " ".join((*outcome.facts, outcome.error))
+    if not (_TYPES_MEET.search(said) and _OTHER_TYPES.search(said)):
+        return ""
+    with Recording(module) as recording:
+        check.run(module)
+    steps = [step for step in recording.steps if step.value.ndim]
+    other = next((i for i, step in enumerate(steps) if step.value.dtype in _OTHERS), None)
+    # Before the first tensor of the other type there may be a whole run in float32; without one, the last is it.
+    single = [step for step in steps[other or 0 :] if step.value.dtype == torch.float32]
+    if not single:
+        return ""
+    step = single[-1] if other is None else single[0]
+    while before := [s for s in step.inputs if s.value.dtype == torch.float32 and s.value.ndim]:
+        step = before[0]
+    line = step.places[-1][1]
+    return f"The first float32 tensor there is made in line {line}, `{_code(line, module)}`."
 
 
 def _overwrites(outcome: Outcome) -> bool:
@@ -133,7 +160,11 @@ def _is_given(step: Step) -> bool:
 
 
 def _told(step: Step, moved: bool, line: int, module: ModuleType) -> FirstLine:
+    reads = tuple(sorted({place[1] for s in step.inputs for place in s.places[-1:]}))
+    return FirstLine(line, _code(line, module), moved, reads)
+
+
+def _code(line: int, module: ModuleType) -> str:
     name = f"<{module.__name__}>"
     file = name if name in linecache.cache else str(module.__file__)
-    reads = tuple(sorted({place[1] for s in step.inputs for place in s.places[-1:]}))
-    return FirstLine(line, linecache.getline(file, line).strip(), moved, reads)
+    return linecache.getline(file, line).strip()

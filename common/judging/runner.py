@@ -15,7 +15,7 @@ from common.judging.checks import Check
 from common.judging.collecting import checks_of
 from common.judging.diagnosis import BUDGET, diagnose
 from common.judging.examples import try_examples
-from common.judging.first_line import first_wrong_line
+from common.judging.first_line import first_in_float32, first_wrong_line
 from common.judging.grouping import grouped
 from common.judging.records import Certainty, Diagnosis, Outcome, Request, Status, Verdict
 from common.testing.context import surroundings
@@ -87,6 +87,9 @@ def _asked_again(
     if diagnosis and diagnosis.certainty != Certainty.LIKELY:
         return outcomes, diagnosis
     at = next(i for i, o in enumerate(outcomes) if o.status.is_wrong)
+    if where := first_in_float32(checks[at], outcomes[at], module):
+        outcomes[at] = replace(outcomes[at], because=f"{outcomes[at].because} {where}")
+        return outcomes, None
     fresh = _load(request, loading.tree(request.earlier))
     if not checks[at].run(module).status.is_wrong or checks[at].run(fresh).status != Status.PASSED:
         return outcomes, diagnosis
