@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.course.catalogue import find
+from common.judging.report import wrapped
 
 PROBLEM = find(5)
 
@@ -141,7 +142,7 @@ def test_the_other_results_in_the_progress_file_are_kept(gpt2, checkout):
     [
         (["check", "99"], 2, "there is no problem 99; problems run from 01-embeddings to"),
         (["hint", "nonsense"], 2, "there is no problem nonsense"),
-        (["chek"], 2, "did you mean `gpt2 check`?"),
+        (["chek"], 2, "gpt2 check`?"),
         (["check", "--wrong"], 2, "unrecognized arguments"),
         (["diff"], 2, "required"),
     ],
@@ -191,3 +192,13 @@ def test_no_torch_where_no_tensor_is_needed(gpt2, command):
     imported = {line.rsplit("|")[-1].strip() for line in done.stderr.splitlines()}
     assert "common.course.catalogue" in imported
     assert not imported & {"torch", "numpy", "pytest", "rich"}
+
+
+@pytest.mark.parametrize(
+    "command", ["uv run gpt2 hint 05", ".tools/bin/uv run gpt2 hint 05", ".venv/bin/gpt2 hint 05"]
+)
+def test_a_command_is_never_broken_into_lines(command: str):
+    for width in range(40, 81):
+        lines = wrapped(f"Next: mend this and run again. A hint: {command} is the way on.", width)
+        assert any(command in line for line in lines)
+        assert max(map(len, lines)) <= width

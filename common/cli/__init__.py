@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from common.errors import CourseError, UsageError
+from common.shell import gpt2
 
 # What a disk or its owner refuses; the way out is not ours to name.
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -84,8 +85,8 @@ def _dispatch(arguments: list[str]) -> int:
         from difflib import get_close_matches
 
         close = get_close_matches(name, COMMANDS, n=1)
-        meant = f"; did you mean `gpt2 {close[0]}`?" if close else ""
-        raise UsageError(f"there is no command {name!r}{meant} (gpt2 --help lists them)")
+        meant = f"; did you mean `{gpt2(close[0])}`?" if close else ""
+        raise UsageError(f"there is no command {name!r}{meant} ({gpt2('--help')} lists them)")
     module = _module(name)
     parser = argparse.ArgumentParser(prog=f"gpt2 {name}", allow_abbrev=False)
     fill_parser(parser, name, module)

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from common.cli.markdown import plain
 from common.course.catalogue import Problem, find, problems, road, shown
@@ -86,6 +87,7 @@ def check(args: argparse.Namespace) -> int:
     import torch
 
     from common import internals
+    from common.judging.loading import learners_frames
     from common.judging.records import Request
     from common.judging.report import report
     from common.judging.runner import run
@@ -96,7 +98,13 @@ def check(args: argparse.Namespace) -> int:
     earlier = "learners" if args.mine else "references"
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     request = Request(problem.name, problem.solution, earlier=earlier, interactive=interactive)
-    verdict = run(replace(request, by_cause=args.all))
+    try:
+        verdict = run(replace(request, by_cause=args.all))
+    except KeyboardInterrupt as stop:
+        if frames := learners_frames(stop.__traceback__):
+            last = frames[-1]
+            print(f"\nIt was at {shown(Path(last.filename))}, line {last.lineno}, in {last.name}.")
+        raise
     progress.record(verdict)
     for number, line in enumerate(report(verdict, width=min(_width(), 100))):
         good = number == 1 and verdict.passes

@@ -85,14 +85,16 @@ class Restraint:
 
 
 async def in_plain_text(start: Problem, limit: float, *, think: bool = False) -> None:
-    """Print each report; once a problem passes, go on to the next."""
-    restraint = Restraint(think)
+    """Print each report; once a save makes a problem pass, go on to the next."""
+    restraint, saved = Restraint(think), False
 
     def on_verdict(verdict: Verdict) -> None:
+        nonlocal saved
         restraint.look(verdict)
         print(f"\n{datetime.now():%H:%M:%S}", *restraint.lines(verdict), sep="\n", flush=True)
         assert session.problem
-        following = next_unsolved(session.problem) if verdict.passes else None
+        following = next_unsolved(session.problem) if verdict.passes and saved else None
+        saved = True  # the first report is on the file as it was found
         if following:
             print(f"\nNow watching {shown(following.solution)}.", flush=True)
             session.open(following)

@@ -13,6 +13,7 @@ from pathlib import Path
 from common.course.readme import Readme
 from common.course.skeleton import skeleton, without_marks
 from common.errors import CourseError, UnknownProblem, UsageError
+from common.shell import gpt2
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROBLEMS = ROOT / "problems"
@@ -182,7 +183,7 @@ def _meant(wanted: str, known: tuple[Problem, ...]) -> str:
     close = difflib.get_close_matches(wanted, words, n=3, cutoff=0.55)
     if close:
         return f"did you mean {_either(sorted({words[word].name for word in close}))}?"
-    return f"problems run from {known[0].name} to {known[-1].name} (gpt2 list)"
+    return f"problems run from {known[0].name} to {known[-1].name} ({gpt2('list')})"
 
 
 def _either(names: list[str]) -> str:

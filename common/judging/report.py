@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ from common.judging.records import Certainty, Diagnosis, Ended, Outcome, Status,
 from common.shell import gpt2
 
 WIDTH = 80
+_COMMAND = re.compile(r"(?:\S*uv run )?(?:\S*[/\\])?gpt2 [a-z]+(?: [\w-]+)?")
+_GLUE = "\N{NO-BREAK SPACE}"
 _PRINTED = 3  # lines of what the learner's code printed
 
 
@@ -149,9 +152,12 @@ def wrapped(line: str, width: int = WIDTH) -> list[str]:
     if len(lead) > 5:
         room = max(width - len(lead), 20)
         return [lead + text[i : i + room] for i in range(0, len(text), room)] or [""]
-    return textwrap.wrap(
+    # A command is to be copied in one piece: a space that is none to textwrap keeps it together.
+    text = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), text)
+    lines = textwrap.wrap(
         text, width, initial_indent=lead, subsequent_indent=hang, break_on_hyphens=False
-    ) or [""]
+    )
+    return [line.replace(_GLUE, " ") for line in lines] or [""]
 
 
 def _to_show(verdict: Verdict) -> Outcome:
