@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from common.course.catalogue import find
+from common.judging.limited import limited
 from common.judging.records import Ended, Request, Verdict
 from common.judging.report import report
 from common.running import judge as judging
@@ -271,3 +272,14 @@ def test_the_switch_for_machines_without_fork():
     assert CAN_FORK == (
         os.name == "posix" and os.uname().sysname == "Linux" and "GPT2_NO_FORK" not in os.environ
     )
+
+
+def test_a_limit_ends_what_has_no_end_and_leaves_the_rest_alone():
+    with limited(60):
+        pass
+    with pytest.raises(TimeoutError), limited(0.2):
+        while True:
+            pass
+    with pytest.raises(KeyboardInterrupt), limited(60):
+        raise KeyboardInterrupt
+    time.sleep(0.3)  # no alarm is left that could go off here

@@ -207,5 +207,5 @@ def survives(problem: Problem, source: str) -> bool:
         with limited(SECONDS):
             module = loading.execute(source, problem.reference)
             return all(check.run(module).status == Status.PASSED for check in checks_of(problem))
-    except (KeyboardInterrupt, loading.LoadFailure, NotImplementedError):
+    except (TimeoutError, loading.LoadFailure, NotImplementedError):
         return False

@@ -32,7 +32,7 @@ def read(problem: Problem, source: str) -> list[str]:
     try:
         with limited(SECONDS):
             verdict = run(request)
-    except KeyboardInterrupt:
+    except TimeoutError:
         verdict = Verdict(request, ended=Ended.TIMEOUT)
     return [] if verdict.passes else report(verdict)[1:]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator, Iterator, Sequence
 from functools import cache
@@ -25,7 +26,7 @@ BUDGET = 1.0  # for two mistakes at once: there are hundreds of pairs, and a lea
 # For single mistakes, which take some tenths of a second. They are all tried or nothing is said: one that was
 # left out could explain as much.
 PATIENCE = 20.0
-_LONGEST = 15.0  # seconds on the clock, for the pairs
+_LONGEST = 30.0  # seconds on the clock, for the pairs
 Made = tuple[Mistake, ...]
 Pair = tuple[Check, Outcome]
 
@@ -88,16 +89,13 @@ def _two(
 ) -> Made | None:
     """Two mistakes that explain all failing checks together, if they are found in time."""
     deadline = time.process_time() + budget
-    try:
-        with limited(_LONGEST):  # two that end by themselves may loop without end together
-            for two in bank.twos(wrong, halves, deadline):
-                if time.process_time() > deadline:
-                    return None
-                if all(bank.explains(two, pair) for pair in wrong) and bank.passes(two, passed):
-                    return two
-    except KeyboardInterrupt:
-        if time.process_time() < deadline:
-            raise  # somebody's Ctrl-C
+    # Two that end by themselves may loop without end together.
+    with contextlib.suppress(TimeoutError), limited(_LONGEST):
+        for two in bank.twos(wrong, halves, deadline):
+            if time.process_time() > deadline:
+                return None
+            if all(bank.explains(two, pair) for pair in wrong) and bank.passes(two, passed):
+                return two
     return None
 
 
