@@ -78,7 +78,8 @@ def assert_one_loss_for_each_step(solution: Any, num_steps: int) -> None:
     )  # fmt: skip
     assert_true(
         all(map(math.isfinite, losses)), "a loss is NaN or infinite",
-        because="No loss of a small model on a few random tokens is: a mean over nothing, 0 / 0 or the log of 0 is.",
+        because="No loss of a small model on a few random tokens is. 0 * -inf, as in a mask that is multiplied, a mean "
+            "over nothing, 0 / 0 and the log of 0 are.",
     )  # fmt: skip
 
 

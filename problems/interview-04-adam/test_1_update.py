@@ -121,6 +121,10 @@ def test_torch_optim_has_no_part_in_it(solution, name):
 @BOTH
 def test_a_step_goes_downhill(solution, name):
     p = after_one_step(getattr(solution, name), [1.0, -2.0, 3.0], [5.0, -0.2, 1.0], weight_decay=0.0)
+    assert_true(
+        bool(p.isfinite().all()), "after the first step a parameter is NaN or infinite",
+        because="Something is divided by 0: steps count from 1, as 1 - beta**0 is 0, and eps stands below the line.",
+    )
     assert_equal(
         torch.sign(p - p.new_tensor([1.0, -2.0, 3.0])).tolist(), [-1.0, 1.0, -1.0],
         "the list of directions for gradients of 5, -0.2 and 1",
