@@ -40,7 +40,8 @@ class HeadLoss(torch.autograd.Function):
         piece = PIECES.get(kind, PIECES["cpu"])
         with torch.autocast(kind, enabled=False):
             states, head = hidden.to(product), weight.to(product)
-            scratch = head.new_empty(min(piece, N), vocab + -vocab % LANES)
+            # Zeros, as some kernels for bfloat16 read what lies between the rows, and 0 * NaN is NaN.
+            scratch = head.new_zeros(min(piece, N), vocab + -vocab % LANES)
             for start in range(0, N, piece):
                 part = states[start : start + piece]
                 logits = scratch[: len(part), :vocab]
