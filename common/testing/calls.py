@@ -53,10 +53,9 @@ _STATE_IN_EVAL = "Nothing in it is random, so something is kept from the last ca
 def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
     """Check that in eval mode two calls with one input agree to the last bit, and that no state grows."""
     module.eval()
-    _assert_graphs_are_separate(
-        module, *inputs, what=what
-    )  # first: what is kept without a graph hides what has one
     before = {name: b.clone() for name, b in module.state_dict().items()}
+    # Before all other calls: what is kept of one without a graph hides what would be kept of one with it.
+    _assert_graphs_are_separate(module, *inputs, what=what)
     with torch.no_grad():
         first, second = (assert_tensor(module(*inputs), what) for _ in range(2))
         because = ""
@@ -64,7 +63,7 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
             seeded = [_drawn_alike(module, inputs) for _ in range(2)]
             because = _RANDOM_IN_EVAL if torch.equal(*seeded) else _STATE_IN_EVAL
     assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
-    _assert_results_stay(module, *inputs, what=what)
+    _assert_result_stays(module, second, *inputs, what=what)
     for name, value in module.state_dict().items():
         grown = name not in before or before[name].shape != value.shape
         if grown or not torch.equal(before[name], value):
@@ -74,13 +73,12 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
             )
 
 
-def _assert_results_stay(module: nn.Module, *inputs: Any, what: str) -> None:
+def _assert_result_stays(module: nn.Module, result: Tensor, *inputs: Any, what: str) -> None:
+    before = result.clone()
     with torch.no_grad():
-        first = module(*inputs)
-        before = first.clone()
         module(inputs[0].flip(0), *inputs[1:])
     assert_identical(
-        first, before, f"{what} of a call, after the next call with another input,",
+        result, before, f"{what} of a call, after the next call with another input,",
         because="The next call wrote into the tensor that this one had handed out: a result that is kept on self "
         "and filled again. Make a new tensor in each call.",
     )  # fmt: skip

@@ -25,7 +25,6 @@ from common.testing.comparisons import (
 
 B, T, C = 4, 7, 15
 AXES = {"B": B, "T": T, "C": C}
-EPS = 0.03
 
 
 def text(length=T):

@@ -111,14 +111,18 @@ def inside(model):
     return found
 
 
+def changed(model, before):
+    """The names under which a model differs from what it consisted of before."""
+    after = inside(model)
+    return sorted(name for name in before.keys() | after.keys() if before.get(name, 0) != after.get(name, 0))
+
+
 def test_the_model_is_left_as_it_was(solution):
     model = gpt2()
     before, values = inside(model), [p.clone() for p in model.parameters()]
     written(solution, model, prompt(), 2, 5)
-    after = inside(model)
     assert_equal(
-        sorted(name for name in before.keys() | after.keys() if before.get(name, 0) != after.get(name, 0)), [],
-        "the list of what generate_cached has changed in the model",
+        changed(model, before), [], "the list of what generate_cached has changed in the model",
         because="The model belongs to the caller: its parts stay what they are, and no cache is kept in them.",
     )
     for old, p in zip(values, model.parameters(), strict=True):
@@ -156,8 +160,7 @@ def test_the_model_is_left_as_it_was_after_an_error_too(solution):
             because="What has to happen in any case stands under `finally:`, such as model.train(was_training).",
         )
         assert_equal(
-            sorted(k for k in before.keys() | inside(model).keys() if before.get(k, 0) != inside(model).get(k, 0)), [],
-            f"the list of what is changed in the model when {name}={value} is refused",
+            changed(model, before), [], f"the list of what is changed in the model when {name}={value} is refused",
             because="What was put into the model for a while is taken out again in any case, under `finally:`.",
         )
 
