@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 import torch
@@ -124,8 +125,14 @@ def _part(thing: Any) -> list[str] | None:
     """The problem and name of a class or function that a reference defines; of an object, those of its class."""
     thing = thing if hasattr(thing, "__name__") else type(thing)
     file = getattr(sys.modules.get(getattr(thing, "__module__", "")), "__file__", None)
-    found = next((p for p in problems() if file and str(p.reference) == file), None)
-    return [found.key, thing.__name__] if found else None
+    key = file and _whose(file)
+    return [key, thing.__name__] if key else None
+
+
+@cache
+def _whose(file: str) -> str | None:
+    """The key of the problem whose reference this file is."""
+    return next((p.key for p in problems() if str(p.reference) == file), None)
 
 
 def _is_plain(value: Any) -> bool:
