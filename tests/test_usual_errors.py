@@ -107,6 +107,15 @@ SLIPS = [
     ("F.scaled_dot_product_attention(x, x, x, attn_mask=bools, is_causal=True)", "not both"),
     ("assert x.ndim == 2, 'a matrix, please'", "guard of yours"),
     ("raise ValueError('no')", "guard of yours"),
+    ("n = end = warm = 5\n    n / (end - warm)", "^Here n is 5, end is 5 and warm is 5. The divisor `end - warm`"),
+    ("n = 0\n    x.sum() / (3 % n)", "^Here n is 0. The divisor `n`"),
+    ("best = None\n    assert best is not None", "^Here best is None. This guard of yours .* too strict"),
+    ("n = 3\n    assert n % 2 == 0", "^Here n is 3. This guard of yours .* its condition is wrong"),
+    ("parts = (b'x',)\n    min(zip(parts, parts[1:]), key=len)", "^Here parts is \\(b'x',\\). There .* smallest"),
+    ("k = [*range(312)]\n    max(n for n in k if n < 0)", "^Here k is a list of 312. There is nothing .* the largest"),
+    ("ranks, pair = {'ab': 0}, 'ac'\n    ranks[pair]", "^Here ranks is {'ab': 0} and pair is 'ac'. The dictionary"),
+    ("best = None\n    max(best, 3)", "^best is None here"),
+    ("best = None\n    assert (\n        best\n    )", "^Here best is None. This guard of yours .* too strict"),
 ]  # fmt: skip
 
 

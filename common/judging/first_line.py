@@ -128,7 +128,7 @@ def _origin(
     end: Step, known: KnownValues, trusted: frozenset[str]
 ) -> tuple[Step, bool, int] | None:
     """The step that is wrong first, whether it is only moved, and its line; None where several could be it."""
-    if known.match(end.value) == Match.KNOWN:
+    if known.match(end.value).may_be_right:
         return None  # right, but not the result: a step is missing, before it or after
     found, to_see, visited = [], [end], set()
     while to_see:
@@ -137,7 +137,7 @@ def _origin(
             continue
         visited.add(id(step))
         unknown = [
-            s for s in step.inputs if not (_is_given(s) or known.match(s.value) == Match.KNOWN)
+            s for s in step.inputs if not (_is_given(s) or known.match(s.value).may_be_right)
         ]
         if unknown:
             to_see += unknown
@@ -147,6 +147,8 @@ def _origin(
     if len(lines) != 1:
         return None
     step = found[0]
+    if any(known.match(s.value) == Match.UNSURE for each in found for s in each.inputs):
+        return None  # what it works on may be what is wrong
     if any(known.match(value) != Match.KNOWN for value in step.given):
         return (
             None  # it was given something else than a right run is: an input that was overwritten

@@ -15,25 +15,30 @@ _HIDDEN = -1e8  # what counts as -inf in a masked score
 
 class Match(Enum):
     KNOWN = "known"
+    UNSURE = "unsure"  # another way to a right result may lead through it, and so may a wrong one
     MOVED = "moved"  # the right numbers in other places
     UNKNOWN = "unknown"
 
+    @property
+    def may_be_right(self) -> bool:
+        return self in (Match.KNOWN, Match.UNSURE)
+
 
 class KnownValues:
-    """The tensors of a right run, to look others up in."""
+    """The tensors of a right run, and what other ways to the same result may lead through."""
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self.by_count: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        self.all: list[Tensor] = []
+        plain = [_plain(tensor) for tensor in tensors]
+        weights = [(w, axis) for w in plain for axis in range(w.ndim) if _sums_to_1(w, axis)]
+        self.right, self.perhaps = _Table(), _Table()
         self.matched: dict[int, Match] = {}  # by the id of a tensor that somebody keeps
-        once: set[tuple[tuple[int, ...], bytes]] = set()
-        for tensor in tensors:
-            for each in _with_relatives(_plain(tensor)):
-                key = tuple(each.shape), each.contiguous().numpy().tobytes()
-                if key not in once:
-                    once.add(key)
-                    self.all.append(each)
-                    self.by_count[each.numel()].append((each, each.flatten().sort().values))
+        for value in plain:
+            self.right.add(value)
+            along = {a for w, a in weights if w.shape == value.shape and _softens(value, a, w)}
+            for axis in along:
+                self.right.add(*_relatives(value, axis))
+            if value.ndim and not along:  # masked later, or inside of a fused function
+                self.perhaps.add(*_relatives(value, -1))
 
     def match(self, tensor: Tensor) -> Match:
         """How a tensor stands to those of the right run."""
@@ -42,37 +47,44 @@ class KnownValues:
         return self.matched[id(tensor)]
 
     def _match(self, value: Tensor) -> Match:
+        found = self.right.find(value)
+        if not found.may_be_right and self.perhaps.find(value).may_be_right:
+            return Match.UNSURE
+        return found
+
+
+class _Table:
+    """Tensors, to look others up in."""
+
+    def __init__(self) -> None:
+        self.by_count: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        self.all: list[Tensor] = []
+        self.once: set[tuple[tuple[int, ...], bytes]] = set()
+
+    def add(self, *tensors: Tensor) -> None:
+        for each in tensors:
+            key = tuple(each.shape), each.contiguous().numpy().tobytes()
+            if key not in self.once:
+                self.once.add(key)
+                self.all.append(each)
+                self.by_count[each.numel()].append((each, each.flatten().sort().values))
+
+    def find(self, value: Tensor) -> Match:
         if value.numel() == 0:
             return Match.KNOWN
         ordered = value.flatten().sort().values
         same = [r for r, r_ordered in self.by_count[value.numel()] if _close(ordered, r_ordered)]
         alike = [r for r in same if sorted(r.shape) == sorted(value.shape)]
-        if any(_turned(value, r) for r in alike):
-            return Match.KNOWN
+        turned = [r for r in alike if _turned(value, r)]
+        if turned:
+            # Of one shape and yet turned: a square table, as of scores where query and key were exchanged.
+            kept = any(r.shape != value.shape or _close(value, r) for r in turned)
+            return Match.KNOWN if kept else Match.UNSURE
         if alike:
             return Match.MOVED
         if any(_flattened(value, r) for r in same) or self._is_part(value) or self._is_mask(value):
             return Match.KNOWN
         return Match.MOVED if same else Match.UNKNOWN
-
-    def factor(self, tensor: Tensor) -> float | None:
-        """The number that a right tensor of the same shape has to be multiplied with, if there is one."""
-        value = _plain(tensor)
-        for right, _ in self.by_count[value.numel()]:
-            if right.shape != value.shape:
-                continue
-            keep = right.isfinite() & value.isfinite() & (right.abs() > 1e-4)
-            if int(keep.sum()) < 4 or not torch.equal(right.isfinite(), value.isfinite()):
-                continue
-            ratio = (value[keep] / right[keep]).double()
-            k = float(ratio.median())
-            if (
-                abs(k) > 1e-6
-                and abs(k - 1) > 1e-3
-                and bool(((ratio - k).abs() <= 1e-3 * abs(k)).all())
-            ):
-                return k
-        return None
 
     def _is_part(self, value: Tensor) -> bool:
         """Whether it is a piece of a right tensor along one axis."""
@@ -128,15 +140,26 @@ def _plain(tensor: Tensor) -> Tensor:
     return torch.where(value < _HIDDEN, -torch.inf, value)
 
 
-def _with_relatives(value: Tensor) -> Iterator[Tensor]:
-    """The tensor, and what a softmax written by hand makes of it on its way."""
-    yield value
-    if 1 <= value.ndim <= 4 and 1 < value.size(-1) <= 64 and bool((value > -torch.inf).any()):
-        peak = value.amax(-1, keepdim=True)
+def _relatives(value: Tensor, axis: int) -> Iterator[Tensor]:
+    """What a softmax written by hand makes on its way along an axis."""
+    if value.ndim <= 4 and 1 < value.size(axis) <= 64 and bool((value > -torch.inf).any()):
+        peak = value.amax(axis, keepdim=True)
         if bool(peak.isfinite().all()):
             powers = (value - peak).exp()
-            yield from (peak, value - peak, powers, powers.sum(-1, keepdim=True))
-            yield value.logsumexp(-1, keepdim=True)
+            yield from (peak, value - peak, powers, powers.sum(axis, keepdim=True))
+            yield value.logsumexp(axis, keepdim=True)
+
+
+def _sums_to_1(value: Tensor, axis: int) -> bool:
+    """Whether it could come out of a softmax; where all is hidden some give 0 or NaN."""
+    value = value.nan_to_num()
+    total = value.sum(axis)
+    sums = ((total - 1).abs() < 1e-4) | (total == 0)
+    return value.size(axis) > 1 and bool((value >= 0).all() and sums.all())
+
+
+def _softens(value: Tensor, axis: int, weights: Tensor) -> bool:
+    return _close(value.softmax(axis).nan_to_num(), weights.nan_to_num())
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

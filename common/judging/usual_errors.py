@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from torch import Tensor, nn
 
 from common.judging import tensor_errors
-from common.judging.scene import Match, Rule, Scene, alike
+from common.judging.scene import Match, Rule, Scene, alike, plainly
+from common.testing.axes import spoken
+
+_MOST = 4  # values that are told
+_NOTHING = ("None", "[]", "()", "{}", "''", "b''", "a set of 0")
 
 
 def sentence(scene: Scene) -> str:
@@ -17,8 +22,30 @@ def sentence(scene: Scene) -> str:
         if found := re.search(pattern, text, re.S):
             said = found.expand(says) if isinstance(says, str) else says(scene, found)
             if said:
-                return said
+                of_torch = (pattern, says) in tensor_errors.RULES
+                return said if of_torch else _values(scene, said) + said
     return ""
+
+
+def _silent_guard(scene: Scene) -> bool:
+    return isinstance(scene.error, AssertionError) and not str(scene.error)
+
+
+def _without_tensors(scene: Scene) -> dict[str, object]:
+    """What stands in the line, where it is plain Python: tensors have their shapes told instead."""
+    bound = scene.bound
+    return {} if scene.tensors or any(isinstance(v, Tensor) for v in bound.values()) else bound
+
+
+def _values(scene: Scene, said: str) -> str:
+    """The plain values in the line, where they tell why it failed and the sentence does not say it."""
+    plain = isinstance(scene.error, ArithmeticError | ValueError | LookupError | TypeError)
+    signature = isinstance(scene.error, TypeError) and "argument" in str(scene.error)
+    if not (_silent_guard(scene) or (plain and not signature and not scene.own_guard)):
+        return ""
+    shown = {name: plainly(value) for name, value in _without_tensors(scene).items()}
+    told = [f"{name} is {text}" for name, text in shown.items() if text][:_MOST]
+    return f"Here {spoken(told)}. " if told and " is None here" not in said else ""
 
 
 def without_addresses(text: str) -> str:
@@ -47,7 +74,7 @@ def _wrong_operand(scene: Scene, found: Match) -> str:
     if layers:
         return f"{layers[0]} is the layer itself: call it with its input, {layers[0]}(x)."
     if "NoneType" in kinds:
-        none = [name for name, v in scene.values.items() if v is None]
+        none = [name for name, v in scene.bound.items() if v is None]
         what = f"{none[0]} is None" if none else "something is None"
         return f"{what} here: an argument was left out, nothing was assigned, or a function ended without a return."
     if "concatenate" in found[0] or any(k in ("tuple", "list") for k in kinds):
@@ -64,7 +91,7 @@ def _attribute(scene: Scene, found: Match) -> str:
     if owner is None and name:
         if scene.expression.endswith(f".grad.{name}"):
             return "It has no gradient yet: .grad is None until backward() reaches it, and after it was cleared."
-        what = next((n for n, v in scene.values.items() if v is None), "Something")
+        what = next((n for n, v in scene.bound.items() if v is None), "Something")
         return f"{what} is None here: nothing was assigned to it, or a function ended without a return."
     if isinstance(owner, tuple | list) and hasattr(Tensor, name):
         return "This is a pair or a list of tensors, not one tensor: take the one that you need out of it."
@@ -122,7 +149,7 @@ def _compared(scene: Scene, found: Match) -> str:
     if any("builtin" in k or "method" in k or "function" in k for k in kinds):
         return "A function itself is compared: it lacks its brackets, as in x.size(1)."
     if "NoneType" in kinds:
-        none = [name for name, v in scene.values.items() if v is None]
+        none = [name for name, v in scene.bound.items() if v is None]
         return f"{none[0] if none else 'Something'} is None here: what may be left out is asked for first, `is not None`."
     return f"A {found[1]} and a {found[2]} have no order."
 
@@ -134,9 +161,32 @@ def _key(scene: Scene, found: Match) -> str:
     return f"The dictionary has no key {key!r}" + (f"; it has {close!r}." if close else ".")
 
 
+def _divided(scene: Scene, found: Match) -> str:
+    tree, bound = scene.tree, _without_tensors(scene)
+    divisor = {ast.BinOp: "right", ast.AugAssign: "value"}.get(type(tree), "")
+    by = getattr(tree, divisor, None)
+    if not bound or not isinstance(by, ast.expr) or isinstance(by, ast.Constant):
+        return ""
+    if not isinstance(getattr(tree, "op", None), ast.Div | ast.FloorDiv | ast.Mod):
+        return ""
+    text = ast.unparse(by)
+    what = f"The divisor `{text}`" if len(text) <= 40 else "The divisor"
+    return f"{what} is 0 at this input: that case has to be answered before this line."
+
+
+def _nothing_to_choose(scene: Scene, found: Match) -> str:
+    wanted = {"min": "the smallest", "max": "the largest"}.get(found[1] or "", "an entry")
+    return f"There is nothing to choose from: at this input the sequence is empty, so the code has to stop before it asks for {wanted}."
+
+
 def _guard(scene: Scene, found: Match) -> str:
     """An exception that the learner's own `assert` or `raise` threw at an input of the contract."""
-    if scene.own_guard and not isinstance(scene.error, NotImplementedError):
+    own_guard = scene.own_guard or (_silent_guard(scene) and scene.raised_here)
+    if own_guard and _silent_guard(scene):
+        nothing = [v for v in _without_tensors(scene).values() if plainly(v) in _NOTHING]
+        if nothing:
+            return "This guard of yours went off at an input that the README allows: its condition is too strict, or what came before it (for example a loop that goes on one round too long) left nothing to work with."
+    if own_guard and not isinstance(scene.error, NotImplementedError):
         return "This guard of yours went off at an input that the README allows: its condition is wrong, or what was computed before it."
     if scene.other_guard:
         return "An earlier part refuses what it is given here, and says why: what reaches it from this line?"
@@ -182,6 +232,8 @@ _RULES: list[Rule] = [
     (r"'(\w+)' object is not (?:subscriptable|iterable)", r"This is a single \1, and one of its entries is asked for."),
     (r"does not support item assignment", "This cannot be changed in place: make a new one."),
     (r"unhashable type: '(\w+)'", r"A \1 cannot be a key of a dictionary or stand in a set: a tuple can."),
+    (r"(min|max)\(\) (?:arg is an empty sequence|iterable argument is empty)|Cannot choose from an empty sequence|pop from empty", _nothing_to_choose),
+    (r"^ZeroDivisionError", _divided),
     (r"ZeroDivisionError|math domain error|math range error", "A number is out of the range of this operation: a division by 0, or the root or logarithm of what is not positive."),
     (r"IndexError: (list|tuple|string) index out of range", r"The \1 has fewer entries than are asked for; the last one is [len - 1]."),
 ]  # fmt: skip

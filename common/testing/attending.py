@@ -5,25 +5,18 @@ Shapes: T tokens that ask, S tokens that are asked, D and E channels; leading ax
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from common.testing.asserts import assert_close, assert_tensor, fail
-from common.testing.comparisons import compare_gradients
 from common.testing.context import observe
 from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
-from common.testing.modules import draw
 from common.testing.words import brief
 
 Function = Callable[..., Any]
-
-UNCUT = (
-    "Learning goes the way back from the result to what it was made of, through every step; detach(), .data, .item() "
-    "and torch.no_grad() cut it."
-)
 
 
 def pair_of(result: Any, call: str) -> tuple[Tensor, Tensor]:
@@ -99,23 +92,3 @@ def assert_scores(weights: Tensor, scores: Tensor, *, because: str, atol: float 
         atol=atol,  # the logarithm of a small weight magnifies float32's rounding
         rtol=atol,
     )
-
-
-def assert_gradients_of(
-    function: Function,
-    right: Function,
-    inputs: Mapping[str, Tensor],
-    *,
-    because: str = UNCUT,
-    atol: float = 1e-4,
-) -> None:
-    """Check the gradients of all inputs, by name, against those of another function of them."""
-    found = []
-    for call in (right, function):
-        leaves = {name: x.clone().requires_grad_() for name, x in inputs.items()}
-        result = assert_tensor(call(*leaves.values()), "the result")
-        if result.requires_grad:
-            (result * draw("direction", *result.shape)).sum().backward()
-        found.append({name: leaf.grad for name, leaf in leaves.items()})
-    theirs, mine = found
-    compare_gradients(mine, theirs, because=because, cut=UNCUT, atol=atol)

@@ -52,8 +52,13 @@ def named(shape: Iterable[int]) -> str:
     sizes = tuple(shape)
     plain = str(sizes)
     found = [letters(size) for size in sizes]
-    unique = [f[0] if len(f) == 1 else str(size) for f, size in zip(found, sizes, strict=True)]
-    if not any(len(f) == 1 for f in found) or len(sizes) < 2:
+    single = [f[0] if len(f) == 1 else "" for f in found]
+    # No tensor has two axes of rows or of heads: one is a coincidence then, such as 3 for q, k and v.
+    unique = [
+        name if name and (name not in "BH" or single.count(name) == 1) else str(size)
+        for name, size in zip(single, sizes, strict=True)
+    ]
+    if not any(map(str.isalpha, "".join(unique))) or len(sizes) < 2:
         return plain
     return f"{plain}, that is ({', '.join(unique)})"
 

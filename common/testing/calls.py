@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from common.testing.asserts import assert_close, assert_identical, assert_tensor, fail
 from common.testing.context import observe
 
+OUTLIVES = (
+    "What outlives a call: whatever hangs on self, on the class or on a global name, the results of lru_cache, and a "
+    "default value such as `found=[]`, which is made once for all calls."
+)
 _NOTHING_KEPT = (
     "A module that has read another text before answers like one that has not: positions, masks and results "
     "are made anew in each call, or cut to the text from what was made in __init__."
@@ -47,7 +51,7 @@ _RANDOM_IN_EVAL = (
     "It is drawn anew in each call: dropout is on. nn.Dropout asks for the mode by itself; F.dropout has to be given "
     "training=self.training, and scaled_dot_product_attention a dropout_p of 0 in eval mode."
 )
-_STATE_IN_EVAL = "Nothing in it is random, so something is kept from the last call: a buffer, a list, a global name."
+_STATE_IN_EVAL = f"Nothing in it is random, so something is kept from the last call. {OUTLIVES}"
 
 
 def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:

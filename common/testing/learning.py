@@ -128,9 +128,21 @@ def assert_no_old_gradients(solution: Any) -> None:
         )
 
 
+_WITH_GRADIENTS = (
+    "In the end the parameters hold gradients, so backward() reached them. It is the optimizer's step() that moves "
+    "weights, those that it was given when it was made: it is not called, or it was given others."
+)
+_WITHOUT_GRADIENTS = (
+    "In the end the parameters hold no gradients. The optimizer's step() moves weights by the gradients that it finds: "
+    "one that comes before backward(), or after gradients were cleared, finds none. The order is zero_grad(), "
+    "backward(), step()."
+)
+
+
 def assert_weights_move(solution: Any) -> None:
     """Check that each step changes the model."""
-    steps = trained(solution).steps
+    run = trained(solution)
+    steps = run.steps
     still = [
         i
         for i, step in enumerate(steps, 1)
@@ -142,8 +154,7 @@ def assert_weights_move(solution: Any) -> None:
             "a step leaves every weight of the model where it was:",
             expected=f"other weights after each of the {len(steps)} steps",
             got=f"the same ones after {listed(still)}",
-            because="After backward() the optimizer's step() moves the model's weights. It can move those that it was "
-            "given when it was made, and that have a gradient at that moment.",
+            because=_WITH_GRADIENTS if run.held else _WITHOUT_GRADIENTS,
         )
 
 

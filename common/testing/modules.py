@@ -177,6 +177,13 @@ def assert_parameters(
             )
 
 
+OVERWRITTEN = (
+    "The caller's tensor was overwritten: by `x += ...`, a method that ends in _, or `y[...] = ...`, where y may be x "
+    "under another name: after y = x, as a slice, view or reshape of it, or after x.float() and x.to(...), which copy "
+    "nothing where x is of that type already. Write `x = x + ...`, or begin with x.clone()."
+)
+
+
 def assert_input_untouched(module: Callable[..., Any], *inputs: Tensor, what: str) -> None:
     """Check that the call leaves its input tensors as they were."""
     before = [x.clone() for x in inputs]
@@ -185,8 +192,7 @@ def assert_input_untouched(module: Callable[..., Any], *inputs: Tensor, what: st
     for i, (x, old) in enumerate(zip(inputs, before, strict=True)):
         assert_identical(
             x, old, f"the input{f' {i}' if len(inputs) > 1 else ''} of {what}",
-            because="The caller's tensor was overwritten: by `x += ...`, a method that ends in _, or `y[...] = ...` "
-            "where y is another name for x, as after y = x. Write `x = x + ...`, or begin with a new tensor.",
+            because=OVERWRITTEN,
         )  # fmt: skip
 
 
@@ -225,7 +231,8 @@ def assert_keeps_dtype(
             ) from None
     assert_equal(
         str(assert_tensor(out, what).dtype), str(dtype), f"the dtype of {what} for input and parameters in {dtype}",
-        because="A tensor made inside forward, or a cast such as .float(), changes the type.",
+        because="A tensor made inside forward, or a cast such as .float(), changes the type; what was cast to compute "
+        "in is cast back in the end, .to(x.dtype).",
     )  # fmt: skip
 
 

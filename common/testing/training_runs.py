@@ -125,12 +125,14 @@ class Training:
     """A run, and what it asked for.
 
     Args:
+        held: its parameters held gradients in the end.
         replays: the steps computed again, or the error that this ended in.
     """
 
     losses: list[float]
     steps: list[Taken]
     num_steps: int
+    held: bool
     replays: list[Again] | Exception
 
     @property
@@ -170,6 +172,7 @@ def _recorded(solution: Any, given: dict[str, Any], again: bool) -> Training:
     result, made = record(solution.train_gpt2, **given)
     model, losses = pair(result)
     end = {name: p.detach().clone() for name, p in model.named_parameters()}
+    held = any(p.grad is not None and bool(p.grad.any()) for p in model.parameters())
     weights = [*(step.before for step in made), end]
     steps = [
         Taken(step.ids.clone(), step.error.clone(), bool(step.stale), before, after)
@@ -180,7 +183,7 @@ def _recorded(solution: Any, given: dict[str, Any], again: bool) -> Training:
         replays: list[Again] | Exception = [_again(model, step) for step in made if again]
     except Exception as error:
         replays = error
-    return Training([float(loss) for loss in losses], steps, given["num_steps"], replays)
+    return Training([float(loss) for loss in losses], steps, given["num_steps"], held, replays)
 
 
 def _again(model: torch.nn.Module, step: Any) -> Again:

@@ -25,22 +25,24 @@ def contrast(expected: Any, actual: Any) -> tuple[str, str]:
         return repr(expected), brief(actual)
     if all(isinstance(x, str) for x in (*expected, *actual)):
         if not expected:
-            return "none", f"{', '.join(actual[:4])}{', ...' if len(actual) > 4 else ''}"
+            return "none", _some(actual)
         missing = [x for x in expected if x not in actual]
         extra = [x for x in actual if x not in expected]
-        if missing or extra:
-            return _some("with", missing), _some("without these, but with", extra)
+        if missing:
+            with_others = f", but with {_some(extra)}" if extra else ""
+            return (
+                f"with {_some(missing)}",
+                f"without {'these' if missing[1:] else 'it'}{with_others}",
+            )
+        if extra:
+            return f"these {len(expected)} and no other", f"{_some(extra)} as well"
     pairs = zip(expected, actual, strict=False)
     at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(expected), len(actual)))
     return _around(expected, at), _around(actual, at)
 
 
-def _some(word: str, names: list[str]) -> str:
-    return (
-        f"{word} {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
-        if names
-        else "the others"
-    )
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
 
 
 def _around(values: Sequence[Any], at: int) -> str:

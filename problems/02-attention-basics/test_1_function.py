@@ -20,13 +20,16 @@ from common.testing import (
 )
 from common.testing.attending import (
     SideBySide,
-    assert_gradients_of,
     assert_scores,
     assert_works_elsewhere,
     pair_of,
 )
 from common.testing.attention import about_large_scores
-from common.testing.comparisons import assert_half_precision, assert_layout_is_free
+from common.testing.comparisons import (
+    assert_gradients_of,
+    assert_half_precision,
+    assert_layout_is_free,
+)
 
 B, T, S, D, E = 4, 3, 5, 7, 9
 AXES: dict[str, int] = {}  # as they are drawn

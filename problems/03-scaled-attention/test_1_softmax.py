@@ -16,7 +16,8 @@ from common.testing import (
     draw,
     observe,
 )
-from common.testing.attending import UNCUT, assert_gradients_of, assert_works_elsewhere
+from common.testing.attending import assert_works_elsewhere
+from common.testing.comparisons import assert_gradients_of
 
 B, T, S = 4, 3, 5
 AXES: dict[str, int] = {}  # as they are drawn
@@ -141,6 +142,18 @@ def test_softmax_does_not_overflow(solution, size):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_large_scores_share_in_half_precision_too(solution, dtype):
+    scores = draw("d", 1).new_tensor([[1e4, 1e4, -1e4], [-1e4, 1e4, 1e4]]).to(dtype)
+    assert_close(
+        assert_tensor(solution.softmax(scores), "softmax(scores)").float(), (scores > 0).float() / 2,
+        f"softmax of scores of 1e4 and -1e4 in {dtype}",
+        because=f"Two scores that are equally large share: 1/2 each. Near 1e4 the numbers of {dtype} lie further apart "
+        "than 1, so nothing small, such as the logarithm of the sum, can be added to a score before exp: subtract the "
+        "maximum, take exp, divide by the sum.", atol=2e-3,
+    )  # fmt: skip
+
+
 def test_each_row_subtracts_its_own_maximum(solution):
     scores = scores_of()
     scores[0] += 500
@@ -170,8 +183,7 @@ def test_softmax_passes_the_gradient(solution, dim):
     assert_gradients_of(
         lambda scores: solution.softmax(scores, dim=dim), lambda scores: torch.softmax(scores, dim),
         {"the scores": scores_of(B)},
-        because="It is the slope of the softmax: raising one score raises its weight and lowers all others along dim. "
-        + UNCUT,
+        because="It is the slope of the softmax: raising one score raises its weight and lowers all others along dim.",
     )  # fmt: skip
 
 

@@ -20,13 +20,16 @@ from common.testing import (
 )
 from common.testing.attending import (
     SideBySide,
-    assert_gradients_of,
     assert_scores,
     assert_works_elsewhere,
     pair_of,
 )
 from common.testing.attention import about_large_scores
-from common.testing.comparisons import assert_half_precision, assert_layout_is_free
+from common.testing.comparisons import (
+    assert_gradients_of,
+    assert_half_precision,
+    assert_layout_is_free,
+)
 
 B, T, S, D, E = 4, 3, 5, 7, 9
 AXES: dict[str, int] = {}  # as they are drawn
@@ -112,6 +115,11 @@ def test_it_works_in_double_precision(solution):
 @pytest.mark.parametrize("masked", [False, True], ids=["without a mask", "with a mask"])
 def test_it_works_in_half_precision(solution, masked):
     assert_half_precision(side_by_side(solution), *inputs(B), *([some_mask(B)] if masked else []))
+    _, weights = attend(solution, *(x.bfloat16() for x in inputs(B)), some_mask(B))
+    assert_equal(
+        str(weights.dtype), "torch.bfloat16", "the dtype of the weights for inputs in bfloat16",
+        because="The weights come in the type of the inputs, as the output does.",
+    )  # fmt: skip
 
 
 def test_it_works_on_another_device(solution):

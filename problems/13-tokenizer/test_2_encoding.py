@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from common.testing import assert_equal
+from common.testing.calls import OUTLIVES
 from common.testing.tokens import BYTES, SHIFTED, assert_gives, draw_text, ranks_of
 
 END = {"<|end|>": 5000}
@@ -97,12 +98,18 @@ def test_a_list_that_was_returned_belongs_to_the_caller(solution):
     assert_gives("encode('abx'), the second time,", lambda: tokenizer.encode("abx"), first, because=says)
 
 
+def test_single_bytes_have_the_ids_of_the_table(solution):
+    says = "Every id comes from the table, those of single bytes too: only in a table from train_bpe is it the byte's "
+    says += "own number, ord('q') = 113."
+    call = "encode('q') of a tokenizer whose table has 213 for it"
+    assert_gives(call, lambda: solution.BPETokenizer(dict(SHIFTED)).encode("q"), [213], because=says)
+
+
 def test_two_tokenizers_have_their_own_ids(solution):
     first = solution.BPETokenizer(dict(BYTES))
     before = [*first.encode("q")]
     second = solution.BPETokenizer(dict(SHIFTED))
-    says = "Each of two tokenizers has its own table, and every id comes from it, those of single bytes too: what "
-    says += "one was given or has encoded does not reach the other."
+    says = f"Each of two tokenizers has its own table and its own ids: nothing of one reaches the other. {OUTLIVES}"
     after = "encode('q') of a tokenizer, after another one was made,"
     assert_gives(after, lambda: first.encode("q"), before, because=says)
     other = "encode('q') of a tokenizer whose table has 213 for it, after one with 113,"

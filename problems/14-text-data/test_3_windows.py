@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from common.testing import assert_equal, assert_raises, assert_shape, fail, observe
+from common.testing.calls import OUTLIVES
 from common.testing.tokens import assert_gives
 
 # All different and in no order, so that an id tells its place in the text.
@@ -61,6 +62,17 @@ def assert_item(dataset, index, start, context_length, what, because):
 # --- one window ----------------------------------------------------------------------------------
 
 
+def test_two_datasets_do_not_share_anything(solution):
+    first = windows(solution)
+    second = solution.SlidingWindowDataset(torch.tensor(IDS[30:50]), 4, 2)
+    second[0]
+    says = "Two datasets are made, one for training and one for validation, and each keeps its own ids and sizes. "
+    says += OUTLIVES
+    assert_equal(count_of(first), 6, "the number of windows of a dataset, after another one was made,", because=says)
+    assert_item(first, 2, 6, 5, "item 2, after another dataset was made,", says)
+    assert_gives("the list of the other's inputs", lambda: item(second, 1)[0].tolist(), IDS[32:36], because=says)
+
+
 def test_an_item_is_a_pair_of_inputs_and_targets(solution):
     item(windows(solution), 0)
 
@@ -80,6 +92,11 @@ def test_inputs_and_targets_are_int64(solution, place, name):
     assert_equal(
         str(item(windows(solution), 0)[place].dtype), "torch.int64", f"the dtype of the {name}",
         because="Ids are looked up in an embedding and are the targets of cross_entropy, which wants int64.",
+    )  # fmt: skip
+    small = solution.SlidingWindowDataset(torch.arange(20, dtype=torch.int32), 5, 3)
+    assert_equal(
+        str(item(small, 0)[place].dtype), "torch.int64", f"the dtype of the {name} where token_ids are int32",
+        because="Ids are often kept in a smaller type, to save memory; the items are int64 whatever they come from.",
     )  # fmt: skip
 
 
@@ -189,16 +206,6 @@ def test_the_callers_ids_are_left_as_they_were(solution):
         dataset[index]
     says = "They belong to the caller. Methods that end in _, += and t[...] = ... change a tensor in place."
     assert_gives("the caller's list of ids, after all items were asked for,", ids.tolist, IDS[:23], because=says)
-
-
-def test_two_datasets_do_not_share_anything(solution):
-    first = windows(solution)
-    second = solution.SlidingWindowDataset(torch.tensor(IDS[30:50]), 4, 2)
-    second[0]
-    says = "Two datasets are made, one for training and one for validation, and each keeps its own ids and sizes."
-    assert_equal(count_of(first), 6, "the number of windows of a dataset, after another one was made,", because=says)
-    assert_item(first, 2, 6, 5, "item 2, after another dataset was made,", says)
-    assert_gives("the list of the other's inputs", lambda: item(second, 1)[0].tolist(), IDS[32:36], because=says)
 
 
 def test_a_dataloader_makes_batches_of_it(solution):

@@ -18,6 +18,7 @@ from common.testing import (
     observe,
 )
 from common.testing.generation import INF, V, logs, rows
+from common.testing.modules import OVERWRITTEN
 
 B = 3
 AXES = {"V": V}
@@ -66,9 +67,8 @@ def test_the_logits_are_left_as_they_were(solution, options):
     logits = some_logits()
     before = logits.clone()
     filtered(solution, logits, **options)
-    says = "They are the caller's: `/=`, masked_fill_ and an assignment to logits[...] work in place."
     what = f"after filter_logits with {options or 'no options'}, the caller's logits"
-    assert_identical(logits, before, what, because=says)
+    assert_identical(logits, before, what, because=OVERWRITTEN)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)

@@ -131,7 +131,8 @@ def test_without_a_generator_torchs_global_seed_decides(solution):
 def test_each_call_gives_a_new_text(solution, own):
     generator, model = seeded(8) if own else None, Sum(sharp=0.1).eval()
     first, second = (generated(solution, model, prompt(), 9, generator=generator).tolist() for _ in range(2))
-    says = "Each call moves on in the stream of random numbers: nothing is seeded inside generate."
+    says = "Each call moves on in the stream of random numbers: nothing is seeded inside generate, "
+    says += "and a torch.Generator that is made there begins with the same numbers each time."
     what = f"two calls in a row with {'one generator' if own else 'no generator'} give the same {B} texts"
     assert_true(first != second, what, because=says)
 

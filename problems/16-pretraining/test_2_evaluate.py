@@ -167,6 +167,17 @@ def test_gradients_can_be_taken_after_an_evaluation(solution):
     )
 
 
+def test_a_frozen_parameter_is_frozen_after_an_evaluation_too(solution):
+    model = taught()
+    model.wte.weight.requires_grad_(False)
+    solution.evaluate(model, ragged())
+    assert_equal(
+        model.wte.weight.requires_grad, False, "requires_grad of a parameter that was frozen before evaluate",
+        because="The model is left as it was found. torch.no_grad() goes without a graph and touches no parameter; "
+        "whoever sets requires_grad has to put each back to what it was.",
+    )
+
+
 def test_model_and_batches_are_left_alone(solution):
     model, batches, fresh = taught().train(), ragged(), ragged()
     before = model.now()

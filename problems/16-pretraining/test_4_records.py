@@ -21,6 +21,7 @@ from common.testing import (
     tiny,
 )
 from common.testing.bigram import V, assert_data_moves, batch, mean_loss, on_the_cpu, taught
+from common.testing.calls import OUTLIVES
 
 AXES = {"V": V}
 KEYS = ("epoch", "step", "tokens_seen", "train_loss", "val_loss")
@@ -93,7 +94,7 @@ def test_a_second_training_begins_anew(solution):
     model = taught()
     first, second = ([(r["epoch"], r["step"], r["tokens_seen"]) for r in train(solution, training()[:2],
     model)] for _ in range(2))
-    because = "Each call of pretrain has a history and counts of its own: nothing of one may reach the next."
+    because = f"Each call of pretrain has a history and counts of its own: nothing of one reaches the next. {OUTLIVES}"
     assert_equal(len(second), len(first), "the number of records of a second training", because=because)
     assert_equal(second, first, "the list of epoch, step and tokens_seen in a second training", because=because)
 

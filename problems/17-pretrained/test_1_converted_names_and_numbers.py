@@ -124,7 +124,7 @@ def test_old_and_new_files_give_the_same(solution):
 
 def test_layers_10_and_up_keep_their_numbers(solution):
     because = "The number of a layer is all that stands between the dots, and counts as a number: layer 10 comes "
-    because += "after layer 9."
+    because += "after layer 9, while as text '10' comes before '9', for max() too."
     result = convert(solution, dict(sorted(published(11).items(), reverse=True)))
     assert_names(result, because, layers=11)
     assert_values(result, converted(11), because)

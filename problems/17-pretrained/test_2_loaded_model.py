@@ -104,7 +104,7 @@ def test_the_head_is_still_tied_after_loading(solution):
     assert_true(
         model.lm_head.weight is model.wte.weight, "lm_head.weight and wte.weight are two parameters after loading",
         because="In problem 10 they are one, and loading copies numbers into it. What puts a new tensor in its place, "
-        "such as load_state_dict(..., assign=True) or a new nn.Parameter, ends that.",
+        "such as load_state_dict(..., assign=True), to_empty() or a new nn.Parameter, ends that.",
     )
 
 

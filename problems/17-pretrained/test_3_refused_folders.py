@@ -122,6 +122,7 @@ def test_a_value_that_cannot_be_is_refused(solution, field, value):
     [
         ("wpe.weight", (P, C + 1)), ("h.1.ln_1.bias", (C - 1,)), ("h.1.attn.c_attn.bias", (C,)),
         ("h.0.attn.c_proj.weight", (C, C + 1)), ("h.1.mlp.c_proj.weight", (F + 1, C)), ("ln_f.bias", (2 * C,)),
+        ("h.0.ln_2.weight", (1,)), ("wpe.weight", (1, C)),
     ],
 )
 def test_a_shape_that_does_not_fit_the_others_is_refused(solution, key, shape):
@@ -133,12 +134,13 @@ def test_a_shape_that_does_not_fit_the_others_is_refused(solution, key, shape):
     )
 
 
-def test_a_head_of_its_own_is_refused(solution):
+@pytest.mark.parametrize("prefix", ["", "transformer."])
+def test_a_head_of_its_own_is_refused(solution, prefix):
     given = published(head=True)
-    head = given["lm_head.weight"] = given["lm_head.weight"].clone()
+    head = given[f"{prefix}lm_head.weight"] = given.pop("lm_head.weight").clone()
     head[1, 2] += 0.5
     refuses(
-        solution, "whose file has an `lm_head.weight` that differs from `wte.weight` in one number",
+        solution, f"whose file has an `{prefix}lm_head.weight` that differs from `wte.weight` in one number",
         "GPT-2's head is the token table itself. A file with another head holds another model, and to drop that head "
         "without a word would give wrong logits: compare the numbers, not only the shapes.", given,
     )

@@ -31,6 +31,7 @@ from common.testing import (
 from common.testing.context import current
 from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
 from common.testing.generation import Passes
+from common.testing.modules import OVERWRITTEN
 
 CONFIG = tiny()
 C, V, LIMIT = CONFIG.n_embd, CONFIG.vocab_size, CONFIG.n_positions
@@ -93,7 +94,7 @@ def test_the_result_holds_the_new_tokens_only(solution, size, n):
 def test_the_prompt_is_left_as_it_was(solution):
     ids = prompt()
     before = ids.clone()
-    written(solution, gpt2(), ids, 2, 5)
+    written(solution, gpt2(), ids, 2)
     assert_identical(
         ids, before, "after generate_cached, the caller's batch",
         because="The prompt belongs to the caller: a longer text is a new tensor, as torch.cat makes one.",
@@ -283,6 +284,13 @@ def test_the_text_goes_on_when_the_window_slides(solution, length, max_context):
     )
 
 
+def test_the_prompt_is_left_as_it_was_where_the_window_slides(solution):
+    ids = prompt()
+    before = ids.clone()
+    written(solution, gpt2(), ids, 4, 5)
+    assert_identical(ids, before, "after generate_cached with a window of 5, the caller's batch", because=OVERWRITTEN)
+
+
 # --- how it draws, and where it ends -------------------------------------------------------------
 
 
@@ -315,7 +323,9 @@ def an_end():
     row, step = next(
         (row, step)
         for row, step in product(range(12), range(3))
-        if text[row, step + 1] != text[row, step] and not (text == text[row, step]).any(dim=1).all()
+        if text[row, step + 1] != text[row, step]
+        and not (text == text[row, step]).any(dim=1).all()
+        and not (prompt(12) == text[row, step]).any()
     )
     eos = int(text[row, step])
     ended = (text == eos).cumsum(dim=1) > 0
@@ -329,6 +339,16 @@ def test_a_row_that_has_ended_is_filled_with_eos(solution, options):
         written(solution, gpt2(), prompt(12), 4, **options, eos_id=eos), right, f"what is written with {options} and "
             f"eos_id={eos}",
         because="As in generate, a row that has drawn eos_id is filled with it, and the others go on.",
+    )
+
+
+def test_an_eos_in_the_prompt_ends_nothing(solution):
+    ids, right = prompt(1), right_text(4, size=1)
+    eos = next(int(token) for token in ids[0].flip(0) if not (right == token).any())
+    assert_tokens(
+        written(solution, gpt2(), ids, 4, temperature=0, eos_id=eos), right,
+        f"what is written after a prompt that holds eos_id={eos}",
+        because="A row ends when it draws eos_id; one that stands in its prompt, as between two texts, ends nothing.",
     )
 
 

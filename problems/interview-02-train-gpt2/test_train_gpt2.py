@@ -5,6 +5,8 @@ Random draws, the names of layers, initialisation and dropout are nobody else's 
 stands in common/testing/learning.py.
 """
 
+import math
+
 import pytest
 import torch
 
@@ -73,6 +75,15 @@ def test_the_model_gives_logits_for_texts_up_to_block_size(solution):
 
 
 SIZE = {"vocab_size": 23, "block_size": 9, "embed_dim": 20, "num_layers": 2, "num_heads": 3}
+
+
+def test_one_channel_is_enough(solution):
+    _, losses = run(solution, embed_dim=1, num_heads=1)
+    assert_true(
+        all(map(math.isfinite, losses)), "with embed_dim=1 a loss is NaN or infinite",
+        because="1 is a size that is allowed. A norm over one channel, or over equal ones, has a variance of 0: the "
+        "eps under the root keeps that from 0 / 0.",
+    )
 
 
 @pytest.mark.parametrize("size", SIZE)

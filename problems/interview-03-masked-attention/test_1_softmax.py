@@ -17,8 +17,8 @@ from common.testing import (
     draw,
     observe,
 )
-from common.testing.attending import UNCUT, AsModule, assert_gradients_of, assert_works_elsewhere
-from common.testing.comparisons import assert_half_precision
+from common.testing.attending import AsModule, assert_works_elsewhere
+from common.testing.comparisons import assert_gradients_of, assert_half_precision
 
 B, T, S = 2, 5, 7
 AXES: dict[str, int] = {}  # as they are drawn
@@ -225,10 +225,11 @@ def test_an_empty_row_lies_along_dim(solution):
 # --- learning ------------------------------------------------------------------------------------
 
 
-def test_the_gradient_is_that_of_softmax(solution):
+@pytest.mark.parametrize("dim", [-1, 0])
+def test_the_gradient_is_that_of_softmax(solution, dim):
     mask = mask_of(T, S)
     assert_gradients_of(
-        lambda scores: weights_of(solution, scores, mask), lambda scores: hidden(scores, mask),
+        lambda scores: weights_of(solution, scores, mask, dim=dim), lambda scores: hidden(scores, mask, dim),
         {"the scores": scores_of()},
         because="It is the slope of the softmax, and 0 at hidden positions: raising one score raises its weight and "
         "lowers the others in its row.",
@@ -255,8 +256,7 @@ def test_the_gradient_of_an_empty_row_is_zero(solution):
         {"the scores, with row 2 empty,": scores_of()},
         because="backward() passes through all that was computed: a NaN or 0/0 that was replaced afterwards still "
         "gives 0 * NaN, which is NaN. masked_fill and where stop the gradient; numbers that are harmless from the "
-        "start need none. "
-        + UNCUT,
+        "start need none.",
     )  # fmt: skip
 
 

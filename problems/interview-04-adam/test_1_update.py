@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from common.testing import (
     assert_close,
@@ -104,7 +104,7 @@ def test_a_new_optimizer_starts_afresh(solution, name):
 @BOTH
 def test_torch_optim_has_no_part_in_it(solution, name):
     used, params = [], parameters()
-    handle = register_optimizer_step_pre_hook(lambda optimizer, *_: used.append(type(optimizer).__name__))
+    handle = register_optimizer_step_post_hook(lambda optimizer, *_: used.append(type(optimizer).__name__))
     try:
         walk(params, getattr(solution, name)(params), 1)
     finally:
@@ -233,12 +233,13 @@ def test_parameters_may_be_of_another_float_type(solution, name, dtype, atol):
 
 @BOTH
 def test_parameters_may_lie_on_another_device(solution, name):
-    params, trouble = torch.nn.ParameterList(parameters()), ""
-    with elsewhere(params):
+    trouble = ""
+    with elsewhere() as send:
+        params = [send(p.detach()).requires_grad_() for p in parameters()]
         for p in params:
             p.grad = p.detach().clone()
         try:
-            optimizer = getattr(solution, name)([*params], weight_decay=0.1)
+            optimizer = getattr(solution, name)(params, weight_decay=0.1)
             optimizer.step()
             optimizer.step()
         except DevicesDiffer as error:

@@ -19,6 +19,7 @@ from common.testing import (
     observe,
 )
 from common.testing.elsewhere import DevicesDiffer, elsewhere
+from common.testing.modules import OVERWRITTEN
 
 AXES = {"B": 3, "V": 13}
 B, V = AXES.values()
@@ -77,8 +78,7 @@ def test_the_logits_are_left_as_they_were(solution, options):
     solution.sampling_probabilities(logits, **options)
     assert_identical(
         logits, before, f"after a call with {options or 'no options'}, the caller's logits",
-        because="They belong to the caller: `/=`, masked_fill_ and an assignment to logits[...] write into them, "
-        "while logits / t and masked_fill make new tensors.",
+        because=OVERWRITTEN,
     )
 
 

@@ -4,7 +4,8 @@ import torch
 
 
 def softmax(scores, dim=-1):
-    return (scores - torch.logsumexp(scores, dim=dim, keepdim=True)).exp()
+    shifted = scores - scores.amax(dim, keepdim=True)
+    return (shifted - torch.logsumexp(shifted, dim=dim, keepdim=True)).exp()
 
 
 def scaled_dot_product_attention(query, key, value, mask=None):

@@ -15,7 +15,7 @@ def init_weights(model):
             done.add(id(p))
             last = path.split(".")[-1]
             if field == "bias":
-                p.mul_(0)
+                p.fill_(0)
             elif last.startswith("ln"):
                 p.copy_(torch.ones_like(p))
             else:

@@ -41,7 +41,7 @@ class SlidingWindowDataset(Dataset):
         for value in (context_length, stride):
             if value < 1:
                 raise ValueError(f"{value} is below 1")
-        self.data, self.context_length, self.stride = token_ids, context_length, stride
+        self.data, self.context_length, self.stride = token_ids.long(), context_length, stride
         self.count = 0
         while self.count * stride + context_length + 1 <= token_ids.numel():
             self.count += 1

@@ -1,4 +1,4 @@
-"""Groups by itertools.groupby, the schedule as a list of pieces, steps counted from 0, more keys in a record."""
+"""Groups by itertools.groupby, the schedule as a list of pieces, steps counted from 0 and asked for one later, more keys in a record."""
 import itertools
 import math
 import numbers
@@ -63,7 +63,7 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
     for epoch in range(epochs):
         for i, (x, y) in enumerate(train_loader):
             step = epoch * len(train_loader) + i
-            lr = learning_rate(step, max_lr, min_lr, warmup_steps, total)
+            lr = learning_rate(step + 1, max_lr, min_lr, warmup_steps, total)
             for g in opt.param_groups:
                 g.update(lr=lr)
             x, y = x.to(_device(model)), y.to(_device(model))

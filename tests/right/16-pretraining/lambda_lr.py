@@ -63,7 +63,7 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
     if total < 1 or eval_every < 1:
         raise ValueError(f"{epochs} epochs of {len(train_loader)} batches, a record every {eval_every} steps: all must be at least 1")
     optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), lr=1.0)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, max_lr, min_lr, warmup_steps, total))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step + 1, max_lr, min_lr, warmup_steps, total))
     history, recent, done, tokens = [], [], 0, 0
     for epoch in range(epochs):
         for batch in train_loader:

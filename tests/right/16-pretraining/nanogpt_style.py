@@ -1,4 +1,4 @@
-"""Groups from a dict of names, a scheduler that counts from 0, clipping over a list, zero_grad after the step."""
+"""Groups from a dict of names, a scheduler that counts from 0 and is one ahead, clipping over a list, zero_grad after the step."""
 import math
 
 import torch
@@ -58,7 +58,7 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
         raise ValueError("train_loader is empty")
     optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), lr=max_lr, betas=(0.9, 0.95), eps=1e-8)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: learning_rate(s, max_lr, min_lr, warmup_steps, epochs * n) / max_lr)
+        optimizer, lambda s: learning_rate(s + 1, max_lr, min_lr, warmup_steps, epochs * n) / max_lr)
     device = next(model.parameters()).device
     history = []
     it = tokens = 0

@@ -67,7 +67,7 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
         for inputs, targets in train_loader:
             inputs, targets = inputs.to(device), targets.to(device)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, max_lr, min_lr, warmup_steps, total_steps)
+                group["lr"] = learning_rate(step + 1, max_lr, min_lr, warmup_steps, total_steps)
             optimizer.zero_grad()
             loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
             loss.backward()

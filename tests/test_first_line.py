@@ -1,0 +1,52 @@
+"""The first wrong line: it names the mistake's own line, or it keeps silent."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.course.catalogue import find
+from common.judging.records import Request
+from common.judging.runner import run
+
+# softmax step by step, each in a line of its own
+STEPS = """    largest = scores.amax(dim, keepdim=True)
+    powers = torch.exp(scores - largest)
+    total = powers.sum(dim, keepdim=True)
+    return powers / total
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("scores.amax(dim,", "scores.amax(-1,"),
+        ("powers.sum(dim,", "powers.sum(-1,"),
+        ("torch.exp(", "torch.exp2("),
+    ],
+)
+def test_a_softmax_along_another_axis_is_followed_along_that_axis(old: str, new: str):
+    problem = find(3)
+    head, body = problem.reference_text.split("    powers = torch.exp(", 1)
+    right = head + STEPS + body.partition("keepdim=True)\n    return")[2].partition("\n")[2]
+    wrong = right.replace(old, new, 1)
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert verdict.first_line
+    assert new in verdict.first_line.code
+
+
+def test_scores_that_are_only_turned_make_no_later_line_wrong():
+    problem = find(5)
+    wrong = problem.reference_text.replace("q, k, v = (", "k, q, v = (")
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert verdict.wrong
+    assert verdict.first_line is None
+
+
+def test_a_mask_that_is_missing_is_missed_where_its_scores_are_read():
+    problem = find(5)
+    wrong = problem.reference_text.replace(
+        "scores = scores.masked_fill(", "_ = scores.masked_fill("
+    )
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert verdict.first_line
+    assert "torch.softmax(scores" in verdict.first_line.code
