@@ -91,16 +91,6 @@ def test_the_result_holds_the_new_tokens_only(solution, size, n):
     assert_equal(str(out.dtype), "torch.int64", "the dtype of the result", because="Token ids are int64.")
 
 
-def test_the_prompt_is_left_as_it_was(solution):
-    ids = prompt()
-    before = ids.clone()
-    written(solution, gpt2(), ids, 2)
-    assert_identical(
-        ids, before, "after generate_cached, the caller's batch",
-        because="The prompt belongs to the caller: a longer text is a new tensor, as torch.cat makes one.",
-    )
-
-
 def inside(model):
     """What a model consists of, by name: its parameters' identities, and each part's class, attributes and hooks."""
     found = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
@@ -284,11 +274,11 @@ def test_the_text_goes_on_when_the_window_slides(solution, length, max_context):
     )
 
 
-def test_the_prompt_is_left_as_it_was_where_the_window_slides(solution):
+def test_the_prompt_is_left_as_it_was(solution):
     ids = prompt()
     before = ids.clone()
     written(solution, gpt2(), ids, 4, 5)
-    assert_identical(ids, before, "after generate_cached with a window of 5, the caller's batch", because=OVERWRITTEN)
+    assert_identical(ids, before, "after generate_cached, the caller's batch", because=OVERWRITTEN)
 
 
 # --- how it draws, and where it ends -------------------------------------------------------------
