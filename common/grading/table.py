@@ -1,6 +1,6 @@
 """What every known mistake earns, as GRADING-TABLE.md shows it.
 
-python -m common.grading.table          writes the file anew, which takes half an hour
+python -m common.grading.table          writes the file anew, which takes a few minutes
 python -m common.grading.table 05 13    only what it says of these problems
 """
 

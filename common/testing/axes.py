@@ -53,14 +53,20 @@ def named(shape: Iterable[int]) -> str:
     plain = str(sizes)
     found = [letters(size) for size in sizes]
     single = [f[0] if len(f) == 1 else "" for f in found]
-    # No tensor has two axes of rows or of heads: one is a coincidence then, such as 3 for q, k and v.
     unique = [
-        name if name and (name not in "BH" or single.count(name) == 1) else str(size)
+        name if name and not _by_chance(name, single) else str(size)
         for name, size in zip(single, sizes, strict=True)
     ]
     if not any(map(str.isalpha, "".join(unique))) or len(sizes) < 2:
         return plain
     return f"{plain}, that is ({', '.join(unique)})"
+
+
+def _by_chance(name: str, others: list[str]) -> bool:
+    """No tensor has two axes of rows or of heads, nor one axis that is the product of another: 3 for q, k and v."""
+    if "*" in name:
+        return any(letter in others for letter in name.split("*"))
+    return name in "BH" and others.count(name) > 1
 
 
 def spoken(names: Sequence[str]) -> str:

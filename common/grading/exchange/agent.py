@@ -203,14 +203,14 @@ class Agent(LearnersFile):
             return None  # it is another kind of thing, or no message can hold it
         if node[0] not in ("l", "d", "x") or writer.needing:
             return None
-        holds = node, b"".join(writer.body)
-        known = self.given_out.get(id(value))
+        holds, place = (node, b"".join(writer.body)), claims.place_of(value)
+        known = self.given_out.get(place)
         if known is None and len(self.given_out) >= _WATCHED:
             return None
         if known is None or known[1] != holds:
             self.next += 2
-            self.given_out[id(value)] = value, holds, self.next
-        return self.given_out[id(value)][2]
+            self.given_out[place] = value, holds, self.next
+        return self.given_out[place][2]
 
     def _lend(self, reader: Reader) -> None:
         for container in reader.containers[: max(_WATCHED - len(self.lent), 0)]:

@@ -125,6 +125,16 @@ def restructure(module: nn.Module, changes: list[list[str]]) -> None:
         module._parameters[name] = None if old is None else nn.Parameter(old.detach().clone())
 
 
+# --- one object twice ------------------------------------------------------------------------------
+
+
+def place_of(value: Any) -> Any:
+    """What two names of one object have in common: two tensors are one where they lie in the same memory."""
+    if isinstance(value, Tensor) and value.numel():
+        return value.data_ptr(), value.dtype, value.shape, value.stride()
+    return id(value)
+
+
 # --- the steps of optimizers, where a check listens to them ---------------------------------------
 
 

@@ -1,0 +1,88 @@
+"""What the checks' helpers say of values: shapes with letters, lists that differ, gradients that went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from common.testing.asserts import CheckFailed
+from common.testing.axes import name_sizes, named
+from common.testing.comparisons import assert_gradients_of
+from common.testing.context import surroundings
+from common.testing.words import contrast
+
+SIZES = {"B": 4, "T": 2, "H": 3, "C": 15, "D": 5}
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ((4, 2, 15), "that is (B, T, C)"),
+        ((4, 3, 2, 2), "that is (B, H, T, T)"),
+        ((15, 15), "that is (C, C)"),
+        ((8, 15), "that is (B*T, C)"),
+        # 3 of q, k and v is not the number of heads, and 8 tokens in a cache are not the rows times the tokens.
+        ((3, 4, 3, 2, 5), "that is (3, B, 3, T, D)"),
+        ((4, 3, 8, 5), "that is (B, H, 8, D)"),
+    ],
+)
+def test_a_shape_is_told_in_letters_where_they_fit(shape: tuple[int, ...], says: str):
+    with surroundings():
+        name_sizes(**SIZES)
+        assert named(shape) == f"{shape}, {says}"
+
+
+NAMES = [f"h.{i}.attn.c_attn.weight" for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("got", "says"),
+    [
+        (NAMES[1:], (f"with {NAMES[0]}", "without it")),
+        (NAMES[2:], (f"with {NAMES[0]}, {NAMES[1]}", "without these")),
+        ([*NAMES, "mask"], ("these 4 and no other", "mask as well")),
+        ([*NAMES[1:], "mask"], (f"with {NAMES[0]}", "without it, but with mask")),
+    ],
+)
+def test_of_two_lists_of_names_the_difference_is_told(got: list[str], says: tuple[str, str]):
+    assert contrast(NAMES, got) == says
+
+
+class Cubed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        (x,) = ctx.saved_tensors
+        return 2 * x**2 * gradients[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda x: x**2 * x.detach(), "a part of the way back is missing"),
+        (lambda x: x.detach() ** 3, "no gradient reaches x"),
+        (lambda x: x.detach() ** 3 + 0 * x, "Learning goes the way back"),
+        (Cubed.apply, "Cubed.backward is yours"),
+        (lambda x: x**3 + torch.where(x > 9, x.exp(), 0 * x.sqrt().nan_to_num()), "0 * inf"),
+    ],
+    ids=["in part", "whole", "zero", "own backward", "nan"],
+)
+def test_a_gradient_that_is_wrong_is_told_by_how_it_came_about(
+    function: Callable[[Tensor], Tensor], says: str
+):
+    with surroundings(), pytest.raises(CheckFailed) as failed:
+        assert_gradients_of(function, lambda x: x**3, {"x": torch.tensor([-1.0, 0.5, 2.0])})
+    assert says in " ".join([*failed.value.facts(), failed.value.because])
+
+
+def test_nothing_is_said_of_the_way_back_where_the_values_are_wrong():
+    with surroundings(), pytest.raises(CheckFailed) as failed:
+        assert_gradients_of(lambda x: x**2, lambda x: x**3, {"x": torch.tensor([0.5, 2.0])})
+    assert failed.value.because == ""
