@@ -98,6 +98,7 @@ def new(kind): return {"list": [1], "dict": {1: 2}, "tensor": torch.ones(2)}[kin
 KEPT = {}
 def odd(): return [torch.zeros(2, dtype=torch.complex64)]
 def cached(kind): return KEPT.setdefault(kind, new(kind))
+def view(kind): return cached("tensor").unsqueeze(0)[0]
 """
 
 
@@ -230,7 +231,7 @@ def test_the_same_object_twice_is_a_claim_too(stand_in):
     module = stand_in(LAYER)
     judge = module._judge
     for kind in ("list", "dict", "tensor"):
-        for function, same in ((module.cached, True), (module.new, False)):
+        for function, same in ((module.cached, True), (module.view, True), (module.new, False)):
             judge.begin()
             first = function(kind)
             assert not judge.claimed

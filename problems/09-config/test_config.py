@@ -312,6 +312,9 @@ def test_num_parameters_is_an_int(solution):
 def test_num_parameters_grows_with_each_size(solution, field, because):
     (small, sizes), (large, more) = count_of(solution), count_of(solution, **{field: CHANGED[field] + 1})
     observe("num_parameters()", [small, large])
+    if large == small:
+        because += " 0 more is what a count gives that does not ask for this size, or one that was kept of an earlier "
+        because += "config and is handed out again."
     assert_equal(
         large - small, right_count(*more) - right_count(*sizes), f"what num_parameters() gains by one more {field}",
         because=because,

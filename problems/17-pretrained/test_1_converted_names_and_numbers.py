@@ -22,7 +22,13 @@ from common.testing.checkpoints import LAYERS, C, F, P, V, converted, names, pub
 AXES = {"V": V, "P": P, "C": C, "F": F}
 
 
-def convert(solution, state):
+WHOLE = (
+    "It holds every name of a GPT-2, each in its published shape, and beside them nothing but what the README names: a "
+    "prefix, old masks, a head that equals wte."
+)
+
+
+def convert(solution, state, because=WHOLE):
     """The learner's converted dict, of a state dict that is whole."""
     try:
         result = solution.convert_hf_state_dict(state)
@@ -31,8 +37,7 @@ def convert(solution, state):
         fail(
             "convert_hf_state_dict refuses a state dict that is whole:",
             expected="a converted dict", got=f"ValueError: {error}",
-            because="It holds every name of a GPT-2, each in its published shape, and beside them nothing but what the "
-            "README names: a prefix, old masks, a head that equals wte.",
+            because=because,
         )
     assert_true(
         hasattr(result, "keys"), f"convert_hf_state_dict returns no state dict but a {type(result).__name__}",
@@ -125,7 +130,7 @@ def test_old_and_new_files_give_the_same(solution):
 def test_layers_10_and_up_keep_their_numbers(solution):
     because = "The number of a layer is all that stands between the dots, and counts as a number: layer 10 comes "
     because += "after layer 9, while as text '10' comes before '9', for max() too."
-    result = convert(solution, dict(sorted(published(11).items(), reverse=True)))
+    result = convert(solution, dict(sorted(published(11).items(), reverse=True)), because)
     assert_names(result, because, layers=11)
     assert_values(result, converted(11), because)
 
