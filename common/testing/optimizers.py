@@ -60,8 +60,8 @@ def walk(params: Sequence[Tensor], optimizer: Any, steps: int, size: float = 1.0
 
 
 _STILL = (
-    "It has not moved at all. It is a transposed matrix, whose numbers do not lie in memory row by row: reshape(-1) and "
-    "contiguous() give a copy of it, and what is written into the copy does not reach the parameter."
+    "It has not moved at all. It is a transposed matrix, whose numbers do not lie in memory row by row: reshape(-1) "
+    "and contiguous() give a copy of it, and what is written into the copy does not reach the parameter."
 )
 
 
