@@ -99,6 +99,7 @@ class Worker:
             return
         with contextlib.suppress(CourseError):
             checks_of(find(request.problem))  # collected here, so that later children have it too
+        gc.freeze()  # what idling and collecting made, too: the child's garbage collector leaves it alone
         child = os.fork()
         if child == 0:
             try:
