@@ -28,7 +28,7 @@ from common.testing import (
     tiny,
     twins,
 )
-from common.testing.calls import assert_nothing_is_kept
+from common.testing.calls import OUTLIVES, assert_nothing_is_kept
 from common.testing.causality import assert_finite
 from common.testing.comparisons import (
     assert_gradients_of,
@@ -76,6 +76,16 @@ def test_gelu_keeps_the_dtype(solution, dtype):
     assert_equal(
         str(out.dtype), str(dtype), f"the dtype of gelu for x in {dtype}",
         because="The answer has the type of x; a tensor of another type, or a cast, changes it.",
+    )
+
+
+def test_gelu_keeps_nothing_from_call_to_call(solution):
+    x = draw("x", 6)
+    solution.gelu(x)
+    x += 1
+    assert_close(
+        solution.gelu(x), curve(x), "gelu of a tensor whose numbers have changed since the call before",
+        because=f"Each call looks at the numbers that it is given. {OUTLIVES}",
     )
 
 
