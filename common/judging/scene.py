@@ -67,6 +67,14 @@ class Scene:
         return {name: value for name, value in found.items() if value is not _UNKNOWN}
 
     @property
+    def arguments(self) -> tuple[str, ...]:
+        """What its function calls its arguments."""
+        if (frame := self._frame()) is None:
+            return ()
+        code = frame.f_code
+        return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @property
     def raised_here(self) -> bool:
         """Whether the line itself raised, and nothing that it calls: an `assert` over several lines, say."""
         frames = [frame for frame, _ in traceback.walk_tb(self.error.__traceback__)]

@@ -126,6 +126,7 @@ _WHOLE = "A function of Python's math, or int() and float(), takes one number; f
 
 # (pattern in "Type: message", sentence or what makes one); the first match that says something counts.
 RULES: list[Rule] = [
+    (r"expected a non-empty list of Tensors", "The list is empty at this input: that case has to be answered before."),
     (r"view size is not compatible", "After transpose, permute or a slice such as x[:, 1:] the memory is not contiguous: use .reshape(), or .contiguous() before .view()."),
     (r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension (\d+)", _do_not_line_up),
     (r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\) at non-singleton dimension (\d+)", _do_not_line_up),

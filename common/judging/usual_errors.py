@@ -92,6 +92,8 @@ def _attribute(scene: Scene, found: Match) -> str:
         if scene.expression.endswith(f".grad.{name}"):
             return "It has no gradient yet: .grad is None until backward() reaches it, and after it was cleared."
         what = next((n for n, v in scene.bound.items() if v is None), "Something")
+        if what in scene.arguments:
+            return f"{what} is None here, the value of an argument that was not given: ask `{what} is None` first."
         return f"{what} is None here: nothing was assigned to it, or a function ended without a return."
     if isinstance(owner, tuple | list) and hasattr(Tensor, name):
         return "This is a pair or a list of tensors, not one tensor: take the one that you need out of it."
@@ -107,6 +109,8 @@ def _attribute(scene: Scene, found: Match) -> str:
         )
         typed = re.search(rf"[\w.]+\.{name}\b", scene.expression)
         return f"There is no {typed[0] if typed else f'self.{name}'} in this {type(owner).__name__}: {hint}."
+    if name == "forward" and callable(owner):
+        return "A function has no forward. Call it, as f(x); a module is called in the same way."
     meant = f"did you mean `{close}`?" if close else "is it another object that you want here?"
     return f"There is no `{name}` on this {type(owner).__name__}: {meant}"
 

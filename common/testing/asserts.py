@@ -213,7 +213,8 @@ def assert_raises(
             f"{call} must be refused with {names}:",
             expected=names,
             got=f"{type(error).__name__}: {error}",
-            because=because,
+            because=f"That error is not of your making: nothing refuses the value before it, or the line that does so "
+            f"has a mistake of its own, as in the text of its message. {because}",
         )
     else:
         observe(f"{call} raises", None)

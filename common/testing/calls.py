@@ -99,6 +99,9 @@ def _assert_graphs_are_separate(module: nn.Module, *inputs: Any, what: str) -> N
                 result.sum().backward()
         except RuntimeError as error:
             trouble = str(error).splitlines()[0]
+            module(
+                inputs[0].clone(), *inputs[1:]
+            ).sum().backward()  # that of one call may fail, too
     module.zero_grad()
     observe(f"backward of {what} of two calls", bool(trouble))
     if trouble:

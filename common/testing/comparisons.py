@@ -163,8 +163,8 @@ def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
                 assert_tensor(out, "the output").float(),
                 right,
                 f"the output in {name}, compared with your own in float32,",
-                because=f"With the same numbers in {name} only rounding may differ. NaN comes of inf - inf, 0 * "
-                "inf and 0 / 0: in float16 all above 65504 is inf, and a small constant such as 1e-8 is 0.",
+                because=f"With the same numbers in {name} only rounding may differ. NaN comes of inf - inf, inf / "
+                "inf, 0 * inf and 0 / 0: in float16 all above 65504 is inf, and a small constant such as 1e-8 is 0.",
                 atol=atol,
                 rtol=atol,
             )

@@ -30,6 +30,7 @@ from common.testing import (
     observe,
     tiny,
 )
+from common.testing.calls import assert_nothing_is_kept
 from common.testing.causality import assert_finite
 
 CONFIG = tiny()
@@ -133,14 +134,7 @@ def test_eval_mode_is_repeatable(solution):
 
 @pytest.mark.parametrize("lengths", [(5, T), (N, 2), (1, 2)], ids=str)
 def test_a_text_of_another_length_may_follow(solution, lengths):
-    first, then = map(some_ids, lengths)
-    alone = look_up(embeddings(solution), then)
-    model = embeddings(solution)
-    look_up(model, first)
-    assert_close(
-        look_up(model, then), alone, f"the output for {lengths[1]} tokens, after a text of {lengths[0]},",
-        because="A module that has read another text before answers like one that has not: nothing is kept.",
-    )  # fmt: skip
+    assert_nothing_is_kept(lambda: embeddings(solution), *map(some_ids, lengths), what="the output")
 
 
 def test_ids_that_are_not_contiguous_give_the_same(solution):

@@ -28,6 +28,7 @@ from common.testing import (
     tiny,
     twins,
 )
+from common.testing.calls import assert_nothing_is_kept
 from common.testing.causality import assert_finite
 from common.testing.comparisons import (
     assert_half_precision,
@@ -108,14 +109,7 @@ def test_train_mode_gives_the_same(solution):
 
 @pytest.mark.parametrize("lengths", [(T, 8), (N, 2), (1, 2)], ids=str)
 def test_a_text_of_another_length_may_follow(solution, lengths):
-    first, then = map(text, lengths)
-    alone = attention(solution)(then)
-    model = attention(solution)
-    model(first)
-    assert_close(
-        model(then), alone, f"the output for {lengths[1]} tokens, after a text of {lengths[0]},",
-        because="A layer that has read another text before answers like one that has not: nothing is kept.",
-    )  # fmt: skip
+    assert_nothing_is_kept(lambda: attention(solution), *map(text, lengths), what="the output")
 
 
 def test_another_text_of_the_same_length_may_follow(solution):

@@ -30,6 +30,14 @@ def scores_of(*lead):
 # --- what others stand on ------------------------------------------------------------------------
 
 
+def test_softmax_runs_along_the_last_axis_unless_you_say_otherwise(solution):
+    named = assert_tensor(solution.softmax(scores_of(B), dim=-1), "softmax(scores, dim=-1)")
+    assert_close(
+        solution.softmax(scores_of(B)), named, "softmax(scores) without dim, compared with your own for dim=-1,",
+        because="The default of dim is -1, the last axis.",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("dim", [-1, 0, 1, 2])
 def test_softmax_keeps_the_shape(solution, dim):
     assert_shape(
@@ -119,15 +127,6 @@ def test_softmax_runs_along_the_axis_it_is_given(solution, dim):
         solution.softmax(scores, dim=dim), right, f"softmax(scores, dim={dim})",
         because="torch.softmax along that axis gives the expected value; the maximum and the sum both run along dim.",
     )  # fmt: skip
-
-
-def test_softmax_runs_along_the_last_axis_unless_you_say_otherwise(solution):
-    scores = scores_of(B)
-    right = torch.softmax(scores, -1)
-    assert_close(
-        solution.softmax(scores), right, "softmax(scores) without dim", because="The default of dim is -1, the last "
-        "axis."
-    )
 
 
 @pytest.mark.parametrize("size", [1e2, 1e4, -1e4])

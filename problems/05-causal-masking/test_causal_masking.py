@@ -38,6 +38,7 @@ from common.testing.attention import (
     assert_single_token_gets_its_value,
     assert_weights_sum_to_one,
 )
+from common.testing.calls import assert_nothing_is_kept
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
 from common.testing.comparisons import (
     assert_half_precision,
@@ -147,14 +148,7 @@ def test_eval_mode_is_repeatable(solution):
 
 @pytest.mark.parametrize("lengths", [(6, T), (N, 2), (1, 2)], ids=str)
 def test_a_text_of_another_length_may_follow(solution, lengths):
-    first, then = map(text, lengths)
-    alone = attention(solution)(then)
-    model = attention(solution)
-    model(first)
-    assert_close(
-        model(then), alone, f"the output for {lengths[1]} tokens, after a text of {lengths[0]},",
-        because="A layer that has read another text before answers like one that has not: nothing is kept.",
-    )
+    assert_nothing_is_kept(lambda: attention(solution), *map(text, lengths), what="the output")
 
 
 def test_an_input_that_is_not_contiguous_gives_the_same(solution):

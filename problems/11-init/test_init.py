@@ -296,7 +296,7 @@ def test_no_two_layers_start_alike(solution):
         assert_equal(
             alike, [], f"the list of layers whose numbers are those of {first}",
             because="Layers that start alike learn alike: each draws numbers of its own, one after the other. A seed "
-            "that is set for each of them, or a generator made for each, begins anew.",
+            "that is set for each of them, or a generator made for each, begins anew, and what is kept is the same.",
         )
 
 

@@ -64,6 +64,24 @@ def assert_values(result, expected, because):
 # --- names ---------------------------------------------------------------------------------------
 
 
+def test_the_given_dict_and_its_tensors_stay_as_they_are(solution):
+    given, before = (published(prefix="transformer.", masks=True, head=True) for _ in range(2))
+    solution.convert_hf_state_dict(given)
+    assert_equal(
+        sorted(set(before) ^ set(given)), [], "the list of keys that came to or went from the dict you were given",
+        because="The dict is the caller's, who may need it again: what you make goes into one of your own.",
+    )
+    for name, old in before.items():
+        assert_shape(
+            given[name], old.shape, f"the caller's own `{name}`",
+            because="The tensor is the caller's: t_() and transpose_() turn it around in place, .T gives a view of it.",
+        )
+        assert_identical(
+            given[name], old, f"the caller's own `{name}`",
+            because="The tensors are the caller's: none is changed in place.",
+        )
+
+
 def test_names_without_a_prefix_are_kept(solution):
     assert_names(
         convert(solution, published()),
@@ -151,24 +169,6 @@ def test_a_head_that_equals_wte_is_fine(solution, prefix):
     result = convert(solution, published(prefix=prefix, head=True))
     assert_names(result, because)
     assert_values(result, converted(), because)
-
-
-def test_the_given_dict_and_its_tensors_stay_as_they_are(solution):
-    given, before = (published(prefix="transformer.", masks=True, head=True) for _ in range(2))
-    solution.convert_hf_state_dict(given)
-    assert_equal(
-        sorted(set(before) ^ set(given)), [], "the list of keys that came to or went from the dict you were given",
-        because="The dict is the caller's, who may need it again: what you make goes into one of your own.",
-    )
-    for name, old in before.items():
-        assert_shape(
-            given[name], old.shape, f"the caller's own `{name}`",
-            because="The tensor is the caller's: t_() and transpose_() turn it around in place, .T gives a view of it.",
-        )
-        assert_identical(
-            given[name], old, f"the caller's own `{name}`",
-            because="The tensors are the caller's: none is changed in place.",
-        )
 
 
 # --- what is refused -----------------------------------------------------------------------------

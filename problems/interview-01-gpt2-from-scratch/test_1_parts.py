@@ -222,6 +222,10 @@ def test_the_mlp_leaves_its_input_alone(solution):
     assert_input_untouched(mlp(solution), vectors(), what="MLP")
 
 
+def test_the_mlp_does_not_mind_how_x_lies_in_memory(solution):
+    assert_layout_is_free(mlp(solution), vectors(), what="the output of the MLP for a non-contiguous x")
+
+
 def test_the_mlp_is_four_times_as_wide_inside(solution):
     assert_equal(
         matrices(mlp(solution)), 8 * C * C, f"the number of weights of MLP({C}), biases aside,",
