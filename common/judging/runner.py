@@ -17,13 +17,14 @@ from common.judging.diagnosis import BUDGET, diagnose
 from common.judging.examples import try_examples
 from common.judging.first_line import first_in_float32, first_wrong_line
 from common.judging.grouping import grouped
+from common.judging.keeping import kept, told_of
 from common.judging.records import Certainty, Diagnosis, Outcome, Request, Status, Verdict
+from common.testing.calls import OUTLIVES
 from common.testing.context import surroundings
 
-_KEPT = (
-    "Alone, in a file that was just loaded, this check passes: something outlives the call that made it, and is used "
-    "again, such as a global name, a cache, a default argument or an attribute of the class."
-)
+_KEPT = "Alone, in a file that was just loaded, this check passes: something outlives the call that made it."
+_LEFT = "What the check left changed in your file: {}."
+_MAY_BE = "It is used again, such as a global name, a cache, a default argument or an attribute of the class."
 
 
 def run(
@@ -61,9 +62,9 @@ def run(
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)
             outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
             reference = loading.load(problem.reference)
-            kept = any(o.because == _KEPT for o in outcomes)
+            stateful = any(o.because.startswith(_KEPT) for o in outcomes)
             pairs = [*zip(checks, outcomes, strict=True)]
-            line = None if kept else first_wrong_line(pairs, module, reference)
+            line = None if stateful else first_wrong_line(pairs, module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
     whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
     return Verdict(
@@ -90,11 +91,14 @@ def _asked_again(
     if where := first_in_float32(checks[at], outcomes[at], module):
         outcomes[at] = replace(outcomes[at], because=f"{outcomes[at].because} {where}")
         return outcomes, None
-    fresh = _load(request, loading.tree(request.earlier))
-    if not checks[at].run(module).status.is_wrong or checks[at].run(fresh).status != Status.PASSED:
-        return outcomes, diagnosis
-    outcomes = [*outcomes[:at], replace(outcomes[at], because=_KEPT), *outcomes[at + 1 :]]
-    return outcomes, None
+    fresh, because = _load(request, loading.tree(request.earlier)), outcomes[at].because
+    before = kept(fresh)
+    alone, left = checks[at].run(fresh), told_of(before, fresh)
+    if alone.status == Status.PASSED and checks[at].run(module).status.is_wrong:
+        because, diagnosis = f"{_KEPT} {_LEFT.format(left) if left else _MAY_BE}", None
+    elif left:
+        because = because.replace(OUTLIVES, _LEFT.format(left))
+    return [*outcomes[:at], replace(outcomes[at], because=because), *outcomes[at + 1 :]], diagnosis
 
 
 def outcomes_of(problem: Problem, module: ModuleType) -> list[Outcome]:

@@ -6,6 +6,7 @@ Letters: C n_embd, H n_head, D head_dim = C // H.
 import pytest
 
 from common.testing import CheckFailed, assert_equal, assert_raises, assert_true, observe
+from common.testing.calls import OUTLIVES
 
 DEFAULTS = {
     "vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": 3072,
@@ -314,7 +315,7 @@ def test_num_parameters_grows_with_each_size(solution, field, because):
     observe("num_parameters()", [small, large])
     if large == small:
         because += " 0 more is what a count gives that does not ask for this size, or one that was kept of an earlier "
-        because += "config and is handed out again."
+        because += f"config and is handed out again. {OUTLIVES}"
     assert_equal(
         large - small, right_count(*more) - right_count(*sizes), f"what num_parameters() gains by one more {field}",
         because=because,

@@ -13,6 +13,7 @@ from torch import nn
 
 from common import GPT2Config, problem
 from common.testing import assert_equal, assert_true, fail, observe
+from common.testing.calls import OUTLIVES
 
 AXES = {"V": 211, "n_positions": 97, "C": 48, "n_inner": 160}
 # Chosen so that no two of the deviations that `called` knows lie within a tenth of each other.
@@ -296,7 +297,8 @@ def test_no_two_layers_start_alike(solution):
         assert_equal(
             alike, [], f"the list of layers whose numbers are those of {first}",
             because="Layers that start alike learn alike: each draws numbers of its own, one after the other. A seed "
-            "that is set for each of them, or a generator made for each, begins anew, and what is kept is the same.",
+            "that is set for each of them, or a generator made for each, begins anew, and what is kept is the same. "
+            + OUTLIVES,
         )
 
 

@@ -1,0 +1,67 @@
+"""What outlives a call is told by name, where it is what a check fails by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.course.catalogue import find
+from common.judging.keeping import kept, told_of
+from common.judging.loading import execute
+from common.judging.records import Request
+from common.judging.runner import run
+
+HEAD = """
+from functools import cache
+import torch
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seen = []\ndef f(x):\n    seen.append(x)", "`seen`, a global name"),
+        ("last = None\ndef f(x):\n    global last\n    last = x", "`last`, a global name"),
+        ("def f(x, found=[]):\n    found.append(x)", "the default value of `found` in `f`"),
+        ("def f(x, *, found={}):\n    found[x] = 1", "the default value of `found` in `f`"),
+        ("@cache\ndef f(x):\n    return [x]", "the results that a cache keeps of `f`"),
+        ("def f(x):\n    f.count = f.__dict__.get('count', 0) + x", "`f.count`, an attribute of the function"),
+        ("class A:\n    all = {}\ndef f(x):\n    A.all[x] = [x]", "`A.all`, an attribute of the class"),
+        ("total = torch.zeros(3)\ndef f(x):\n    total.add_(x)", "`total`, a global name"),
+        ("table = {1: torch.zeros(2)}\ndef f(x):\n    table[1][0] = x", "`table`, a global name"),
+        ("known = {1: [2]}\ndef f(x):\n    return [*known, x]", ""),
+        ("class A:\n    def __init__(self):\n        self.all = []\ndef f(x):\n    A().all.append(x)", ""),
+    ],
+)  # fmt: skip
+def test_what_a_call_has_left_is_named(text: str, says: str, tmp_path: Path):
+    module = execute(HEAD + text, tmp_path / "solution.py")
+    before = kept(module)
+    module.f(5)
+    assert told_of(before, module) == says
+
+
+def test_a_report_names_it():
+    problem = find("06")
+    right, wrong = (
+        "    return 0.5 * x",
+        "    _calls.append(0)\n    x = x + len(_calls) // 9\n    return 0.5 * x",
+    )
+    assert right in problem.reference_text
+    text = problem.reference_text.replace(right, wrong) + "\n\n_calls = []\n"
+    verdict = run(Request(problem.name, problem.solution, source=text))
+    first = next(o for o in verdict.outcomes if o.status.is_wrong)
+    assert "What the check left changed in your file: `_calls`, a global name." in first.because
+
+
+def test_a_check_that_asks_for_it_names_it_too():
+    problem = find("06")
+    text = problem.reference_text + (
+        "\n\n_right, _known = gelu, {}\n\n\n"
+        "def gelu(x):\n    return _known.setdefault((id(x), x.shape), (x, _right(x)))[1]\n"
+    )
+    verdict = run(Request(problem.name, problem.solution, source=text))
+    first = next(o for o in verdict.outcomes if o.status.is_wrong)
+    assert first.because.endswith(
+        "What the check left changed in your file: `_known`, a global name."
+    )
