@@ -12,6 +12,7 @@ from common.cli import learn
 from common.cli.markdown import plain
 from common.cli.screen import Page, Screen
 from common.course.catalogue import Problem, shown
+from common.course.readme import Folded
 from common.files import content, write_atomically
 from common.judging.records import Ended, Request, Verdict
 from common.judging.report import report, wrapped
@@ -19,8 +20,6 @@ from common.learner.attempts import Attempt
 from common.running.session import Session
 
 LIMIT = 20.0  # seconds for the hidden tests, or for the examples after a save
-KEYS = "t task  e examples  h hint  s submit  q give up  Ctrl-C leaves, the clock goes on"
-AFTER = "v verdict  d yours and the reference  a approach  q quit"
 Lines = Callable[[int], list[str]]
 
 
@@ -30,12 +29,17 @@ def hidden_tests(problem: Problem, attempt: Attempt) -> Request:
 
 
 class Interview:
-    """An attempt on the screen."""
+    """An attempt on the screen. A hunt is one, too: what differs between them are the methods below `# what`."""
+
+    keys = "t task  e examples  h hint  s submit  q give up  Ctrl-C leaves, the clock goes on"
+    after = "v verdict  d yours and the reference  a approach  q quit"
+    end_asks = "Submit, and see the score?"
 
     def __init__(self, problem: Problem, attempt: Attempt, *, fresh: bool) -> None:
         self.problem, self.attempt = problem, attempt
         self.session = Session(LIMIT, self.on_verdict, request=self._examples)
         self.ending = ""  # why the hidden tests run
+        self.verdicts: list[Verdict] = []  # of what is asked at the end
         self.view, self.body, self.offset = "", (lambda _: []), 0
         self.judged: Lines = lambda _: []
         self.saved: Lines = lambda _: ["Nothing saved yet."]
@@ -44,7 +48,7 @@ class Interview:
         self._show_task()
         self.session.open(problem, check=not fresh)
         if fresh:  # what was saved since counts as a save
-            self.session.seen[attempt.file] = problem.skeleton.encode()
+            self.session.seen[attempt.file] = self.began_as()
         self.screen = Screen(self.page, self.on_key)
 
     def _examples(self, problem: Problem) -> Request:
@@ -65,11 +69,46 @@ class Interview:
             self.screen.draw()
             await asyncio.sleep(self.attempt.left % 1 + 0.01)
 
+    # --- what an interview asks and shows
+
+    def began_as(self) -> bytes:
+        """The file as the candidate got it."""
+        return self.problem.skeleton.encode()
+
+    def task(self, width: int) -> list[str]:
+        return plain(self.problem.readme.task, width)
+
+    def hints(self) -> list[Folded]:
+        return self.problem.readme.hints
+
+    def asked_at_the_end(self) -> list[Request]:
+        return [hidden_tests(self.problem, self.attempt)]
+
+    def finish(self, verdicts: list[Verdict]) -> tuple[Attempt, list[str]]:
+        return finish(self.problem, self.attempt, self.ending, verdicts[0])
+
+    def on_other_key(self, key: str) -> None:
+        """A key that only some kinds of attempt know, while the clock runs."""
+
+    def after_the_end(self) -> dict[str, Lines]:
+        """What can be looked at once it is over, by its key."""
+        mine, theirs = _text(self.attempt.file), self.problem.reference_text
+        return {
+            "v": self.judged,
+            "d": lambda width: side_by_side(mine, theirs, width),
+            "a": lambda width: plain(self.problem.approach.read_text(encoding="utf-8"), width),
+        }
+
     # --- what happens
 
     def on_verdict(self, verdict: Verdict) -> None:
         if self.ending:
-            self.attempt, lines = finish(self.problem, self.attempt, self.ending, verdict)
+            self.verdicts.append(verdict)
+            asked = self.asked_at_the_end()
+            if len(self.verdicts) < len(asked):
+                self.session.check(asked[len(self.verdicts)])
+                return
+            self.attempt, lines = self.finish(self.verdicts)
             self.judged = lambda width: [piece for line in lines for piece in wrapped(line, width)]
             self.show("end", self.judged)
             return
@@ -97,22 +136,18 @@ class Interview:
         elif key == "h":
             self._hint()
         elif key == "s":
-            self._ask("submit?", "Submit, and see the score?", "y submits, any other key goes on.")
+            self._ask("submit?", self.end_asks, "y submits, any other key goes on.")
         elif key == "q":
             question = "Give up? The hidden tests run on what you have."
             self._ask("give up?", question, "y gives up, any other key goes on.")
+        else:
+            self.on_other_key(key)
 
     def _after(self, key: str) -> None:
         if key == "q":
             self.screen.close()
-        elif key == "v":
-            self.show("end", self.judged)
-        elif key == "d":
-            mine, theirs = _text(self.attempt.file), self.problem.reference_text
-            self.show("end", lambda width: side_by_side(mine, theirs, width))
-        elif key == "a":
-            text = self.problem.approach.read_text(encoding="utf-8")
-            self.show("end", lambda width: plain(text, width))
+        elif body := self.after_the_end().get(key):
+            self.show("end", body)
 
     def _end(self, how: str) -> None:
         """Stop and run the hidden tests."""
@@ -120,10 +155,13 @@ class Interview:
         self.session.listens = False
         said = f"{how[0].upper()}{how[1:]}. Running the hidden tests ..."
         self.show("end", lambda _: [said])
-        self.session.check(hidden_tests(self.problem, self.attempt))
+        self.verdicts.clear()
+        self.session.check(self.asked_at_the_end()[0])
 
     def _hint(self) -> None:
-        hints = self.problem.readme.hints
+        hints = self.hints()
+        if not hints:
+            return
         number = min(self.attempt.hints, len(hints) - 1)
         self.attempt = self.attempt.hinted(number + 1)
         hint, end = hints[number], f"{number + 1} of {len(hints)} opened; the history will say so."
@@ -141,7 +179,7 @@ class Interview:
             shown(self.attempt.file),
             "",
         ]
-        return Page(head, self.body, KEYS if self.attempt.runs else AFTER, self.offset)
+        return Page(head, self.body, self.keys if self.attempt.runs else self.after, self.offset)
 
     def show(self, view: str, body: Lines) -> None:
         self.view, self.body, self.offset = view, body, 0
@@ -149,7 +187,7 @@ class Interview:
             self.screen.draw()
 
     def _show_task(self) -> None:
-        self.show("task", lambda width: plain(self.problem.readme.task, width))
+        self.show("task", self.task)
 
     def _ask(self, view: str, *lines: str) -> None:
         self.show(

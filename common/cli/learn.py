@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from common.course.readme import Folded
 from common.errors import CourseError, UsageError
 from common.learner import progress, work
 from common.learner.progress import State
+from common.review import portion
 from common.shell import gpt2
 
 _MARK = {State.PASSES: "✓", State.IN_PROGRESS: "…", State.NOT_STARTED: "·"}
@@ -41,6 +43,8 @@ def status() -> int:
         print(_row(problem, state, note, _width()))
     following = next((p for p in states if states[p][0] != State.PASSES), None)
     print()
+    if due := portion.line(time.time()):
+        print(f"{due}\n")
     if following is None:
         print(_DONE)
         return 0

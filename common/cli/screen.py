@@ -150,10 +150,10 @@ class Screen:
         self.draw()
 
 
-def require_terminal() -> None:
+def require_terminal(instead: str = "`gpt2 watch --plain` and `gpt2 check` do not") -> None:
     """Raise UsageError where there is no terminal to draw on."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("this needs a terminal; `gpt2 watch --plain` and `gpt2 check` do not")
+        raise UsageError(f"this needs a terminal; {instead}")
 
 
 def broken(line: str, width: int) -> list[str]:

@@ -21,6 +21,8 @@ OWN = (
     "GPT2_COURSE"  # environment variable: a folder with problems/ and solutions/ of an instructor's
 )
 
+HUNTS = ROOT / "hunts"  # laid out like a course of its own, found by name alone
+
 _FOLDER = re.compile(r"(?P<interview>interview-)?(?P<number>\d\d)-[a-z0-9-]+")
 
 
@@ -34,21 +36,27 @@ class Problem:
     @property
     def key(self) -> str:
         """What one types for it: "05", or "interview-01"."""
-        return self.name[: 12 if self.is_interview else 2]
+        return self.name[: 12 if self.is_interview else 7 if self.is_hunt else 2]
 
     @property
     def is_interview(self) -> bool:
         return self.name.startswith("interview-")
 
     @property
+    def is_hunt(self) -> bool:
+        return self.name.startswith("hunt-")
+
+    @property
     def label(self) -> str:
         """What a heading calls it: "05 Causal masking", "Interview 01 GPT-2 from scratch"."""
+        if self.is_hunt:
+            return self.title
         number = f"Interview {self.key[-2:]}" if self.is_interview else self.key
         return f"{number} {self.title}"
 
     @property
     def slug(self) -> str:
-        return self.name.split("-", 2 if self.is_interview else 1)[-1]
+        return self.name.split("-", 1 + (self.is_interview or self.is_hunt))[-1]
 
     @property
     def folder(self) -> Path:
@@ -112,6 +120,11 @@ class Problem:
             return Readme("")
 
     @property
+    def symptoms(self) -> Path:
+        """For a hunt: what somebody who runs the file looks at."""
+        return self.folder / "symptoms.py"
+
+    @property
     def title(self) -> str:
         return self.readme.title or self.name
 
@@ -145,6 +158,13 @@ def road() -> tuple[Problem, ...]:
     return tuple(p for p in problems() if not p.is_interview)
 
 
+@cache
+def hunted() -> tuple[Problem, ...]:
+    """The files that are there only to be searched for bugs. No other list names them."""
+    folders = sorted((HUNTS / "problems").glob("hunt-*"))
+    return tuple(Problem(folder.name, HUNTS) for folder in folders if folder.is_dir())
+
+
 def _below(root: Path) -> list[Problem]:
     # A copy that a learner keeps beside the original has no folder of its name in solutions/.
     return [
@@ -164,6 +184,9 @@ def find(text: str | int) -> Problem:
     wanted = re.split(r"[/\\]", wanted.removesuffix("/solution.py").removesuffix("\\solution.py"))[
         -1
     ]
+    for candidate in hunted():
+        if wanted == candidate.name:
+            return candidate
     number = re.fullmatch(r"(interview[- _]?|i)?(\d+)", wanted)
     key = f"{'interview-' if number[1] else ''}{int(number[2]):02d}" if number else wanted
     known = problems()

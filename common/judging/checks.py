@@ -85,6 +85,7 @@ class Check:
             self.name,
             parts=tuple(solution._used),
             printed=printed.getvalue(),
+            experiment=" ".join((self.function.__doc__ or "").split()),
             seen=tuple(around.seen),
             **said,
         )

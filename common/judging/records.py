@@ -33,6 +33,7 @@ class Outcome:
         error: the exception's type and message, when the learner's code raised.
         parts: names of the solution that the check used: "CausalSelfAttention".
         printed: what the learner's code printed meanwhile.
+        experiment: what a person would do to see it: the check's docstring.
         seen: context.Seen, each value that was compared; stays in this process.
     """
 
@@ -43,6 +44,7 @@ class Outcome:
     error: str = ""
     parts: tuple[str, ...] = ()
     printed: str = ""
+    experiment: str = ""
     seen: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -130,6 +132,7 @@ class Request:
         owner: whose file it is, as the report says it: "yours", "reference", "given".
         earlier: where earlier parts come from: "references", "learners", or a folder of solutions.
         examples: run the README's examples instead of the checks.
+        symptoms: run the file as the problem's symptoms.py does instead of the checks.
         checks: names of those to run; empty means all but the slow ones.
         by_cause: also sort all failing checks by their causes.
         limit: seconds until a child is ended.
@@ -142,6 +145,7 @@ class Request:
     source: str | None = None
     earlier: str = "references"
     examples: bool = False
+    symptoms: bool = False
     checks: tuple[str, ...] = ()
     by_cause: bool = False
     device: str = "cpu"
@@ -164,6 +168,7 @@ class Verdict:
 
     Args:
         failure: why the file could not be loaded, when it could not.
+        log: what was seen of a run, a line each.
         whole: all checks of the problem were run (the slow ones aside).
         ended, where: why there are no outcomes, and the learner's line or the exit code.
     """
@@ -175,6 +180,7 @@ class Verdict:
     first_line: FirstLine | None = None
     groups: tuple[Group, ...] = ()
     examples: tuple[Example, ...] = ()
+    log: tuple[str, ...] = ()
     whole: bool = True
     ended: Ended | None = None
     where: str = ""
@@ -220,6 +226,7 @@ class Verdict:
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
                 "groups": tuple(Group(**_tuples(g)) for g in data["groups"]),
                 "examples": tuple(Example(**_tuples(e)) for e in data["examples"]),
+                "log": tuple(data["log"]),
                 "ended": data["ended"] and Ended(data["ended"]),
             }
         )

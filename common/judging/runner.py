@@ -19,6 +19,7 @@ from common.judging.first_line import first_in_float32, first_wrong_line
 from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
 from common.judging.records import Certainty, Diagnosis, Outcome, Request, Status, Verdict
+from common.judging.symptoms import log_of
 from common.testing.calls import OUTLIVES
 from common.testing.context import surroundings
 
@@ -44,7 +45,7 @@ def run(
     """
     problem = find(request.problem)
     tree = loading.tree(request.earlier)
-    checks = [] if request.examples else chosen(problem, request.checks)
+    checks = [] if request.examples or request.symptoms else chosen(problem, request.checks)
     try:
         module = _load(request, tree)
     except (loading.LoadFailure, NotImplementedError) as failure:
@@ -55,6 +56,8 @@ def run(
     ):
         if request.examples:
             return Verdict(request, examples=tuple(try_examples(problem.readme, module)))
+        if request.symptoms:
+            return Verdict(request, log=tuple(log_of(problem, module)))
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
         on_checked(Verdict(request, outcomes=tuple(outcomes)))
         diagnosis, line, groups = None, None, ()

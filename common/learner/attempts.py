@@ -1,4 +1,4 @@
-"""Attempts at interview problems: a folder each, with a clock that goes on while nobody looks."""
+"""Attempts at interview problems and hunts: a folder each, with a clock that goes on while nobody looks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from common.course.catalogue import ROOT, Problem, problems
+from common.course.catalogue import ROOT, Problem, hunted, problems
 from common.files import write_atomically
 
 FOLDER = ROOT / "interviews"
@@ -23,7 +23,9 @@ class Attempt:
     Args:
         begun: seconds since the epoch. minutes: the time limit.
         used: minutes it took; None while the clock runs. passed, checks: of the hidden tests.
+            In a hunt the bugs mended, and all of them.
         how: "submitted", "time was up" or "given up".
+        level, seed, planted: of a hunt; the names of its bugs.
     """
 
     problem: str
@@ -34,11 +36,19 @@ class Attempt:
     checks: int = 0
     hints: int = 0
     how: str = ""
+    level: int = 0
+    seed: int = 0
+    planted: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         stamp = datetime.fromtimestamp(self.begun).strftime("%Y-%m-%d-%H%M%S")
-        return FOLDER / self.problem / stamp
+        return FOLDER / (_hunts(self.level) if self.level else self.problem) / stamp
+
+    @property
+    def given(self) -> Path:
+        """What the candidate's file began as."""
+        return self.folder / "given.py"
 
     @property
     def file(self) -> Path:
@@ -77,11 +87,19 @@ class Attempt:
         return noted
 
 
-def begin(problem: Problem, minutes: float) -> Attempt:
-    """A new attempt with a fresh file; earlier ones stay where they are."""
-    attempt = Attempt(problem.name, time.time(), minutes)
+def begin(problem: Problem, minutes: float, text: str | None = None, **of_a_hunt: Any) -> Attempt:
+    """A new attempt with a fresh file; earlier ones stay where they are.
+
+    Args:
+        text: what the file begins as; by default the problem's skeleton.
+    """
+    attempt = Attempt(problem.name, time.time(), minutes, **of_a_hunt)
+    while attempt.folder.exists():  # another one has begun within this second
+        attempt = replace(attempt, begun=attempt.begun + 1)
     attempt.folder.mkdir(parents=True)
-    write_atomically(attempt.file, problem.skeleton)
+    if text is not None:
+        write_atomically(attempt.given, text)
+    write_atomically(attempt.file, problem.skeleton if text is None else text)
     attempt.save()
     return attempt
 
@@ -93,6 +111,17 @@ def history(problem: Problem | None = None) -> list[Attempt]:
     return sorted(found, key=lambda attempt: attempt.begun)
 
 
+def hunts() -> list[Attempt]:
+    """All hunts and what followed them, oldest first."""
+    folders = [_hunts(level) for level in range(1, 10)] + [p.name for p in hunted()]
+    found = [attempt for name in folders for attempt in _read(FOLDER / name)]
+    return sorted(found, key=lambda attempt: attempt.begun)
+
+
+def _hunts(level: int) -> str:
+    return f"hunt-level-{level}"
+
+
 def running(problem: Problem) -> Attempt | None:
     """The latest attempt whose clock has not been stopped."""
     return next((a for a in reversed(history(problem)) if a.runs), None)
@@ -102,6 +131,7 @@ def _read(folder: Path) -> Iterator[Attempt]:
     for record in folder.glob("*/attempt.json"):
         try:
             data: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+            data["planted"] = tuple(data.get("planted", ()))
             attempt = Attempt(**data)
             if attempt.folder == record.parent:
                 yield attempt

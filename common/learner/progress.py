@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
-import sys
+import time
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from common.course.catalogue import ROOT, Problem, find
 from common.files import content, write_atomically
 from common.judging.records import Outcome, Status, Verdict
+from common.learner import remembered
 
 FOLDER = ROOT / ".gpt2"
 FILE = FOLDER / "progress.json"
@@ -28,43 +28,39 @@ class State(StrEnum):
 
 def read() -> dict[str, Any]:
     """The remembered progress. A file that cannot be read is set aside, and that is said."""
-    try:
-        data = json.loads(FILE.read_text(encoding="utf-8"))
-        if data["version"] != VERSION or not isinstance(data["problems"], dict):
-            raise ValueError(f"version {data['version']}")
-        return data
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        aside = FILE.with_suffix(".corrupt.json")
-        try:
-            os.replace(FILE, aside)
-            _warn(
-                f"{FILE.name} could not be read ({error}); it was set aside as {aside}. Progress starts anew."
-            )
-        except OSError:
-            _warn(f"{FILE} could not be read ({error}); progress is not remembered.")
-    return {"version": VERSION, "problems": {}}
+    return remembered.read(FILE, checked, "Progress") or {"version": VERSION, "problems": {}}
 
 
-def update(change: dict[str, Any]) -> None:
-    """Merge top-level entries into the file; entries of "problems" and "hints" are merged one deeper."""
-    data = read()
+def checked(data: Any) -> dict[str, Any]:
+    """The same, if it is progress of this version; else ValueError, KeyError or TypeError."""
+    if data["version"] != VERSION or not isinstance(data["problems"], dict):
+        raise ValueError(f"version {data['version']}")
+    return data
+
+
+def update(change: dict[str, Any], data: dict[str, Any] | None = None) -> None:
+    """Merge top-level entries into the file; entries of "problems" and "hints" are merged one deeper.
+
+    Args:
+        data: what the file holds, where it was read just now.
+    """
+    data = data or read()
     for key, value in change.items():
         if isinstance(value, dict):
             data[key] = {**data.get(key, {}), **value}
         else:
             data[key] = value
+    replace(data)
+
+
+def replace(data: dict[str, Any]) -> None:
+    """Put this in the place of what the file holds; where that cannot be done, it is said."""
     try:
         write_atomically(FILE, json.dumps(data, indent=1, sort_keys=True) + "\n")
     except OSError as error:
-        _warn(
+        remembered.warn(
             f"progress could not be written to {FILE} ({error.strerror}); the result still holds."
         )
-
-
-def _warn(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def digest(problem: Problem) -> str:
@@ -93,7 +89,11 @@ def record(verdict: Verdict) -> None:
         "loads": verdict.loads,
         "parts": _parts(verdict.outcomes),
     }
-    update({"problems": {problem.name: entry}})
+    data = read()
+    before = data["problems"].get(problem.name, {})
+    if verdict.passes or "solved" in before:
+        entry["solved"] = before.get("solved") or int(time.time())  # when it first passed
+    update({"problems": {problem.name: entry}}, data)
 
 
 def _parts(outcomes: tuple[Outcome, ...]) -> dict[str, str]:

@@ -10,12 +10,19 @@ from common.files import being_replaced
 from common.train.runs import Record
 
 
-def save_plot(history: Sequence[Record], steps_per_epoch: int, path: Path, title: str = "") -> None:
-    """Train and validation loss over epochs, with tokens seen on a second axis; written atomically."""
+def save_plot(
+    history: Sequence[Record], steps_per_epoch: int | None, path: Path, title: str = ""
+) -> None:
+    """Train and validation loss over epochs, with tokens seen on a second axis; written atomically.
+
+    Args:
+        steps_per_epoch: None where a run knows no epochs; then it is over steps.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    epochs = [r["step"] / steps_per_epoch for r in history]
+    unit = steps_per_epoch or 1
+    epochs = [r["step"] / unit for r in history]
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.plot(epochs, [r["train_loss"] for r in history], color="#1f77b4", label="training")
@@ -23,17 +30,24 @@ def save_plot(history: Sequence[Record], steps_per_epoch: int, path: Path, title
         epochs, [r["val_loss"] for r in history], color="#d62728", ls="--", label="validation"
     )
     best = min(history, key=lambda r: r["val_loss"])
-    axes.plot(best["step"] / steps_per_epoch, best["val_loss"], "o", color="#d62728", ms=5)
+    axes.plot(best["step"] / unit, best["val_loss"], "o", color="#d62728", ms=5)
     axes.annotate(
-        f"best {best['val_loss']:.2f}", (best["step"] / steps_per_epoch, best["val_loss"]),
+        f"best {best['val_loss']:.2f}", (best["step"] / unit, best["val_loss"]),
         textcoords="offset points", xytext=(0, 8), color="#d62728",
         ha="center" if best["step"] < 0.9 * history[-1]["step"] else "right",
     )  # fmt: skip
-    axes.set(xlabel="epochs", ylabel="loss, nats per token", title=title)
+    name = "epochs" if steps_per_epoch else "steps"
+    axes.set(xlabel=name, ylabel="loss, nats per token", title=title)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    per_epoch = history[-1]["tokens_seen"] / epochs[-1]
+    FigureCanvasAgg(figure)
+    if steps_per_epoch:
+        _count_tokens(axes, history[-1]["tokens_seen"] / epochs[-1])
+    with being_replaced(path) as aside:
+        figure.savefig(aside)
 
+
+def _count_tokens(axes: Any, per_epoch: float) -> None:
     def to_tokens(epoch: Any) -> Any:
         return epoch * per_epoch
 
@@ -43,9 +57,6 @@ def save_plot(history: Sequence[Record], steps_per_epoch: int, path: Path, title
     tokens = axes.secondary_xaxis("top", functions=(to_tokens, to_epochs))
     tokens.set_xlabel("tokens seen")
     tokens.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    FigureCanvasAgg(figure)
-    with being_replaced(path) as aside:
-        figure.savefig(aside)
 
 
 def chart(history: Sequence[Record], *, width: int = 64, height: int = 10) -> list[str]:

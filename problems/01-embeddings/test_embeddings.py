@@ -155,6 +155,18 @@ def test_it_works_in_other_precisions(solution, dtype):
     assert_keeps_dtype(embeddings(solution), some_ids(), what="the output", dtype=dtype)
 
 
+def test_in_half_precision_a_long_text_has_all_its_positions(solution):
+    config = tiny(n_positions=300)
+    model = solution.Embeddings(config).to(torch.bfloat16).eval()
+    tables = {name: table.detach() for name, table in model.named_parameters()}
+    out = model(torch.zeros(1, 300, dtype=torch.long))
+    assert_close(
+        out[0], tables["wte.weight"][0] + tables["wpe.weight"], "the output of 300 equal tokens in bfloat16",
+        because="Row t is the token's embedding plus row t of wpe. Positions are counted in int64: bfloat16 has no "
+        "numbers between 256 and 258.",
+    )  # fmt: skip
+
+
 def test_it_moves_to_another_device(solution):
     assert_moves(embeddings(solution), some_ids(), what="Embeddings")
 

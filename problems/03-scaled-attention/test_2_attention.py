@@ -103,6 +103,16 @@ def test_inputs_that_are_not_contiguous_give_the_same(solution):
     )  # fmt: skip
 
 
+def test_heads_that_were_made_by_transpose_give_the_same(solution):
+    heads = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in inputs(2, B)]
+    out, _ = attend(solution, *heads)
+    assert_close(
+        out, by_torch(*heads)[0], "the output for heads (B, H, T, D) that transpose(1, 2) made of (B, T, H, D)",
+        because="The same numbers lie in memory in another order: view cannot merge the axes of batch and heads then, "
+        "reshape can, and nothing has to be merged.",
+    )  # fmt: skip
+
+
 def test_it_works_in_double_precision(solution):
     assert_keeps_dtype(side_by_side(solution), *inputs(B), some_mask(B), what=f"the result of {CALL}")
     _, weights = attend(solution, *(x.double() for x in inputs(B)), some_mask(B))

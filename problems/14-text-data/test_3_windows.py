@@ -100,6 +100,15 @@ def test_inputs_and_targets_are_int64(solution, place, name):
     )  # fmt: skip
 
 
+def test_every_id_of_gpt2_fits(solution):
+    ids = [50256, 40000, 32768, 32767, 0]
+    dataset = solution.SlidingWindowDataset(torch.tensor(ids), 4, 1)
+    assert_gives(
+        "the list of inputs of item 0", lambda: item(dataset, 0)[0].tolist(), ids[:4],
+        because="GPT-2 has ids up to 50256, which int16 cannot hold; int32 and int64 can.",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(("context_length", "stride"), STRIDES)
 def test_the_first_window_starts_at_the_first_token(solution, context_length, stride):
     dataset = windows(solution, 40, context_length, stride)

@@ -72,6 +72,18 @@ def test_the_loss_of_one_batch_is_that_of_model_and_targets(solution, number):
     )
 
 
+def test_a_very_unlikely_target_has_a_finite_loss(solution):
+    model, one = taught(), ragged()[1]
+    with torch.no_grad():
+        model.wte.weight.mul_(1000)
+    assert_close(
+        evaluated(solution, model, [one]), mean_loss(model.table(), [one]),
+        "the loss of one batch where logits lie thousands apart",
+        because="The cross-entropy of a token far below the best is the distance of their logits. softmax rounds its "
+        "probability to 0, whose logarithm is -inf; log_softmax never computes it.",
+    )
+
+
 def test_each_token_counts_once_whatever_batch_it_is_in(solution):
     model = taught()
     assert_close(

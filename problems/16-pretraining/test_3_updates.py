@@ -230,6 +230,23 @@ def test_small_gradients_are_not_touched_by_clipping(solution):
         )
 
 
+def test_the_updates_are_those_of_adamw_with_the_betas_of_gpt3(solution):
+    model, batches = taught(gain=20.0), training()
+    train(solution, model, batches, grad_clip=None)
+    states = model.states()
+    own = {name: torch.nn.Parameter(start.clone()) for name, start in states[0].items()}
+    adamw = torch.optim.AdamW(own.values(), lr=0.01, betas=(0.9, 0.95), weight_decay=0.0)
+    for state, one in zip(states, batches, strict=False):
+        for name, gradient in model.gradient(state, one).items():
+            own[name].grad = gradient
+        adamw.step()
+    assert_close(
+        model.now()["wte.weight"], own["wte.weight"].detach(), "wte.weight after three updates at a rate of 0.01",
+        because="The updates are AdamW's with betas (0.9, 0.95). Its own defaults, (0.9, 0.999), give the same first "
+        "update and others from the second on.",
+    )
+
+
 def test_one_optimizer_makes_all_steps(solution):
     model = taught()
     with noting_steps(model) as steps:

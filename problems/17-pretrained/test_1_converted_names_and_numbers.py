@@ -97,6 +97,13 @@ def test_the_prefix_is_taken_off(solution):
     )
 
 
+def test_old_mask_buffers_are_left_out_in_layers_above_nine_too(solution):
+    assert_names(
+        convert(solution, published(12, masks=True)),
+        "GPT-2 small has layers 0 to 11, and their numbers have one digit or two.", layers=12,
+    )
+
+
 @pytest.mark.parametrize("prefix", ["", "transformer."], ids=["old", "new"])
 def test_old_mask_buffers_are_left_out_and_biases_are_not(solution, prefix):
     assert_names(

@@ -46,6 +46,7 @@ from common.testing.training import (
     assert_seed_fixes_the_losses,
     assert_seed_fixes_the_tokens,
     assert_seed_fixes_the_weights,
+    assert_seed_zero,
     assert_seeds_differ,
     assert_size_is_used,
     assert_texts_differ,
@@ -161,6 +162,10 @@ def test_one_seed_gives_the_same_tokens(solution):
 
 def test_one_seed_gives_the_same_losses(solution):
     assert_seed_fixes_the_losses(solution)
+
+
+def test_zero_is_a_seed_like_any_other(solution):
+    assert_seed_zero(solution)
 
 
 def test_another_seed_gives_other_losses(solution):

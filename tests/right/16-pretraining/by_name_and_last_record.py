@@ -79,7 +79,7 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
     if not total:
         raise ValueError("the train loader holds no batches")
     device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), betas=(0.9, 0.999), foreach=False)
+    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), betas=(0.9, 0.95), foreach=False)
     history, step, tokens = [], 0, 0
     stream = ((epoch, x, y) for epoch in range(1, epochs + 1) for x, y in train_loader)
     for step, (epoch, x, y) in enumerate(stream, start=1):

@@ -62,7 +62,7 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
     total = epochs * len(train_loader)
     if total < 1 or eval_every < 1:
         raise ValueError(f"{epochs} epochs of {len(train_loader)} batches, a record every {eval_every} steps: all must be at least 1")
-    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), lr=1.0)
+    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), lr=1.0, betas=(0.9, 0.95))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step + 1, max_lr, min_lr, warmup_steps, total))
     history, recent, done, tokens = [], [], 0, 0
     for epoch in range(epochs):

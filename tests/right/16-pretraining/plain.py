@@ -59,7 +59,7 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
         if value < 1:
             raise ValueError(f"{name} is {value}, but must be at least 1")
     device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), lr=max_lr)
+    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), lr=max_lr, betas=(0.9, 0.95))
     total_steps = epochs * len(train_loader)
     history, step, tokens_seen = [], 0, 0
     model.train()

@@ -75,7 +75,7 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
     if not len(train_loader):
         raise ValueError("train_loader has 0 batches, the least is 1")
     trainer = Trainer(model, train_loader)
-    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay))
+    optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), betas=(0.9, 0.95))
     records, seen, step = [], 0, 0
     for epoch in range(1, 1 + epochs):
         for inputs, targets in train_loader:

@@ -1,0 +1,199 @@
+"""The screen of a hunt: the file, what was seen of it, and at the end what became of each bug."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from common.cli import learn
+from common.cli.interview_screen import LIMIT, Interview, Lines, minutes
+from common.cli.markdown import plain
+from common.course.catalogue import Problem, shown
+from common.course.readme import Folded
+from common.files import content, write_atomically
+from common.hunting import crediting, showing
+from common.hunting.composing import LEVELS, Hunt
+from common.hunting.curves import curve_of
+from common.judging.records import Request, Verdict
+from common.judging.report import wrapped
+from common.learner.attempts import Attempt
+
+RUN = 60.0  # seconds for a run with training
+_MAKING = "What is seen when it runs is being made{}; it will stand here."
+
+
+def on_given(hunt: Hunt, attempt: Attempt) -> Request:
+    """All checks on the file as it was handed out."""
+    return Request(hunt.problem.name, attempt.given, "given", limit=LIMIT)
+
+
+def on_mended(hunt: Hunt, attempt: Attempt) -> Request:
+    """All checks on the candidate's file."""
+    return Request(hunt.problem.name, attempt.file, "given", limit=LIMIT)
+
+
+class Hunting(Interview):
+    """A hunt on the screen."""
+
+    keys = "t task  y symptoms  e examples  h hint  s submit  q give up  Ctrl-C leaves, the clock goes on"
+    after = "v debrief  d your file against the clean one  t task  y symptoms  q quit"
+    end_asks = "Submit, and see what became of each bug?"
+
+    def __init__(self, hunt: Hunt, attempt: Attempt, *, fresh: bool) -> None:
+        self.hunt = hunt
+        self.given: Verdict | None = None
+        self.seen = attempt.folder / "symptoms.txt"
+        self.trains = hunt.problem.symptoms.exists()
+        self.drawing: asyncio.Task[None] | None = None
+        if self.trains:
+            self.keys = self.keys.replace("h hint", "r run it  h hint")
+        super().__init__(hunt.problem, attempt, fresh=fresh)
+        if fresh or not self.seen.exists():
+            self.session.check(on_given(hunt, attempt))
+        self._show_task()
+
+    # --- what a hunt asks and shows
+
+    def began_as(self) -> bytes:
+        return self.hunt.text.encode()
+
+    def task(self, width: int) -> list[str]:
+        level = LEVELS[self.hunt.level]
+        says = f"Find the bugs ({level.says}), mend them in the file above, and leave the rest as it is."
+        problem = self.hunt.problem
+        road = not (problem.is_hunt or problem.is_interview)
+        task = learn.task_of(problem) if road else problem.readme.task
+        lead = ["WHAT IS SEEN", "", *self._symptoms(width), "", "WHAT IT IS MEANT TO DO", ""]
+        return [*wrapped(says, width), "", *lead, *plain(task, width)]
+
+    def hints(self) -> list[Folded]:
+        if self.given is None:
+            return []
+        return [Folded(title, text) for title, text in crediting.hints(self.hunt, self.given)]
+
+    def asked_at_the_end(self) -> list[Request]:
+        return [on_given(self.hunt, self.attempt), on_mended(self.hunt, self.attempt)]
+
+    def finish(self, verdicts: list[Verdict]) -> tuple[Attempt, list[str]]:
+        return finish(self.hunt, self.attempt, self.ending, verdicts)
+
+    def on_other_key(self, key: str) -> None:
+        if key == "y":
+            self.show("symptoms", self._symptoms)
+        elif key == "r" and self.trains:
+            self.show("run", lambda _: ["Running your file: about ten seconds ..."])
+            self.session.check(self._run(self.attempt.file))
+
+    def after_the_end(self) -> dict[str, Lines]:
+        mine = content(self.attempt.file).decode("utf-8", errors="replace")
+        diff = showing.against_the_clean_file(self.hunt, mine)
+        return {
+            "v": self.judged,
+            "d": lambda width: [learn.painted_diff(line) for line in diff],
+            "t": self.task,
+            "y": self._symptoms,
+        }
+
+    def _examples(self, problem: Problem) -> Request:
+        """On a save: the examples; where the task has none, what was reported of the file as it was handed out."""
+        request = super()._examples(problem)
+        reported = self.given and showing.reported(self.given)
+        if problem.readme.examples or not reported:
+            return request
+        return replace(request, examples=False, checks=(reported.name,))
+
+    # --- what happens
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        asked = verdict.request
+        if self.ending:
+            super().on_verdict(verdict)
+        elif asked.checks:
+            stamp = f"Saved at {datetime.now():%H:%M:%S}."
+            self.saved = lambda w: [stamp, "", *_broken(showing.after_a_save(verdict), w)]
+            if self.view in ("task", "examples", "symptoms"):
+                self.show("examples", self.saved)
+        elif asked.file != self.attempt.given and asked.symptoms:
+            self.show("run", lambda width: _broken(_outcome(verdict), width))
+            self._draw(verdict)
+        elif asked.file != self.attempt.given:
+            super().on_verdict(verdict)
+            if not self.seen.exists():  # a save came before the symptoms were there
+                self.session.check(on_given(self.hunt, self.attempt))
+        elif asked.symptoms or asked.examples:
+            assert self.given
+            write_atomically(self.seen, "\n".join(showing.symptoms(self.given, verdict)) + "\n")
+            self._draw(verdict)
+            self.screen.draw()
+        else:
+            self.given = verdict
+            self.session.check(self._look())
+
+    def _look(self) -> Request:
+        """Run the planted file as somebody who uses it would."""
+        given = self.attempt.given
+        if self.trains:
+            return self._run(given)
+        return Request(self.hunt.problem.name, given, "given", examples=True, limit=LIMIT)
+
+    def _run(self, file: Any) -> Request:
+        return Request(self.hunt.problem.name, file, "given", symptoms=True, limit=RUN)
+
+    def _draw(self, verdict: Verdict) -> None:
+        """The curve of a run as a picture, while the screen goes on."""
+        if history := curve_of(verdict.log):
+            from common.train.plot import save_plot
+
+            place = self.attempt.folder / "loss.png"
+            self.drawing = asyncio.create_task(asyncio.to_thread(save_plot, history, None, place))
+
+    def _symptoms(self, width: int) -> list[str]:
+        try:
+            lines = self.seen.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return wrapped(_MAKING.format(", about ten seconds" if self.trains else ""), width)
+        if (self.attempt.folder / "loss.png").exists():
+            lines += ["", f"The curve as a picture: {shown(self.attempt.folder / 'loss.png')}"]
+        return _broken(lines, width)
+
+
+def _broken(lines: list[str], width: int) -> list[str]:
+    return [
+        piece for line in lines for piece in (wrapped(line, width) if len(line) > width else [line])
+    ]
+
+
+def _outcome(verdict: Verdict) -> list[str]:
+    """What running the candidate's file gave."""
+    if verdict.log:
+        return showing.with_curve(verdict.log)
+    if verdict.failure:
+        return ["The file does not run:", *verdict.failure.splitlines()]
+    return [f"No end after {RUN:g} seconds, or Python itself was ended ({verdict.where})."]
+
+
+def finish(
+    hunt: Hunt, attempt: Attempt, how: str, verdicts: list[Verdict]
+) -> tuple[Attempt, list[str]]:
+    """Stop the clock, judge bug by bug, and lay the debrief and the clean file beside the candidate's."""
+    given, mended = verdicts
+    text = content(attempt.file).decode("utf-8", errors="replace")
+    found = crediting.debriefed(hunt, given, mended, text)
+    done = attempt.ended(how, found.mended, len(found.findings))
+    write_atomically(attempt.folder / "clean.py", hunt.clean)
+    used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
+    lines = [
+        f"{how[0].upper()}{how[1:]} after {used}.",
+        *showing.debrief(hunt, found, mended),
+        f"Beside your file now: clean.py and report.txt, in {shown(attempt.folder)}",
+    ]
+    write_atomically(attempt.folder / "report.txt", "\n".join(lines) + "\n")
+    return done, lines
+
+
+def heading(problem: Problem, level: int, seed: int) -> str:
+    """What a list calls a hunt."""
+    about = f" in {problem.label}" if level == 1 else ""
+    return f"level {level}{about}, seed {seed}"

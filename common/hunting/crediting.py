@@ -1,0 +1,122 @@
+"""A hunt's file as it was handed in, bug by bug: by what the code does, however it was mended."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from dataclasses import dataclass
+from enum import StrEnum
+
+from common.course.mistakes import Mistake
+from common.hunting.composing import Hunt, Place
+from common.judging.records import Outcome, Status, Verdict
+
+
+class Fate(StrEnum):
+    MENDED = "mended"
+    WRONGLY = "found, but mended wrongly"
+    MISSED = "not found"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one bug.
+
+    Args:
+        places: where it stood. experiment: what shows it soonest. showed: what that gives on the planted file.
+    """
+
+    bug: Mistake
+    fate: Fate
+    places: tuple[Place, ...]
+    experiment: str
+    showed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Debrief:
+    """What became of all of them, and what is broken now that was right before."""
+
+    findings: tuple[Finding, ...]
+    broken: tuple[Outcome, ...]
+
+    @property
+    def mended(self) -> int:
+        return sum(f.fate == Fate.MENDED for f in self.findings)
+
+
+def debriefed(hunt: Hunt, given: Verdict, handed_in: Verdict, text: str) -> Debrief:
+    """Judge a mended file.
+
+    Args:
+        given, handed_in: the verdicts on the planted file and on the mended one.
+        text: of the mended one.
+    """
+    failed = _wrong(given)
+    now = _wrong(handed_in)
+    own = {bug.name: hunt.own_checks(bug) or frozenset(failed) for bug in hunt.planted}
+    fates = {
+        bug.name: Fate.MENDED
+        if handed_in.loads and not own[bug.name] & now.keys()
+        else Fate.WRONGLY
+        if _touched(hunt, bug, text)
+        else Fate.MISSED
+        for bug in hunt.planted
+    }
+    findings = tuple(
+        Finding(bug, fates[bug.name], tuple(hunt.places(bug)), *_experiment(hunt, own[bug.name], failed))
+        for bug in hunt.planted
+    )  # fmt: skip
+    return Debrief(findings, tuple(o for name, o in now.items() if name not in failed))
+
+
+def _wrong(verdict: Verdict) -> dict[str, Outcome]:
+    return {o.name: o for o in verdict.outcomes if o.status != Status.PASSED}
+
+
+def _touched(hunt: Hunt, bug: Mistake, text: str) -> bool:
+    """Whether any line of the bug, or the gap that it left, was edited."""
+    before, after = hunt.text.splitlines(), text.splitlines()
+    edits = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    for place in hunt.places(bug):
+        first, last = place.line - 1, place.line - 1 + max(len(place.was), 1)
+        for kind, i, j, _, _ in edits:
+            if kind != "equal" and i <= last - (bool(place.was)) and max(j, i + 1) > first:
+                return True
+    return False
+
+
+def _experiment(
+    hunt: Hunt, own: frozenset[str], failed: dict[str, Outcome]
+) -> tuple[str, tuple[str, ...]]:
+    """What shows a bug soonest, in the words of the check that does it, and what it gives."""
+    outcome = next((o for name, o in failed.items() if name in own), None)
+    if outcome is None:
+        return "", ()
+    says = outcome.experiment if hunt.problem.is_hunt else ""
+    return says or f"Look whether {outcome.sentence}.", outcome.facts
+
+
+def hints(hunt: Hunt, given: Verdict) -> list[tuple[str, str]]:
+    """For each bug the experiment that shows it, then the name of what holds it: a title and a text each."""
+    failed, found = _wrong(given), []
+    for number, bug in enumerate(hunt.planted, 1):
+        own = hunt.own_checks(bug) or frozenset(failed)
+        experiment, _ = _experiment(hunt, own, failed)
+        line = hunt.places(bug)[0].line
+        found.append((f"Bug {number}: an experiment", experiment))
+        found.append((f"Bug {number}: a place", f"It is in `{_holder(hunt.text, line)}`."))
+    return found
+
+
+def _holder(text: str, line: int) -> str:
+    """The function or class around a line."""
+    names = []
+    body: list[ast.stmt] = ast.parse(text).body
+    while body:
+        node = next((n for n in reversed(body) if n.lineno <= line), None)
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or (node.end_lineno or 0) < line:
+            break
+        names.append(node.name)
+        body = node.body
+    return ".".join(names) or "the module itself"
