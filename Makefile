@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --quiet
 DEV := $(UV) run --quiet --group dev
 
-.PHONY: learn test check-course mutants report-review flakes grading-full grading-table lint bench matrix uv clean
+.PHONY: learn test check-course mutants report-review flakes grading-full grading-table hunts lint bench matrix uv clean
 
 learn: .venv/bin/gpt2
 	@$(RUN) gpt2
@@ -39,6 +39,10 @@ grading-full: uv
 # GRADING-TABLE.md anew: what every known mistake earns; ARGS="05 10" for some problems.
 grading-table: uv
 	OMP_NUM_THREADS=1 $(DEV) python -m common.grading.table $(ARGS)
+
+# Which checks each mistake of the bug hunts fails: hunts/effects.json anew (10 minutes).
+hunts: uv
+	OMP_NUM_THREADS=1 $(DEV) python -m common.hunting.effects
 
 # Every Python and torch that is allowed and can be had here; ARGS=--reduced for few of them.
 matrix: uv

@@ -32,7 +32,7 @@ MEDIAN, LATE, FAILING = 0.25, 0.4, 2.0
 
 
 def copy_of_the_checkout(folder: Path) -> Path:
-    for name in ("common", "problems", "solutions"):
+    for name in ("common", "problems", "solutions", "hunts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "conftest.py"):
         shutil.copy(ROOT / name, folder)

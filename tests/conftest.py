@@ -46,7 +46,7 @@ def checkout(tmp_path: Path) -> Path:
     """A fresh copy of the repository in a folder with a space in its name; every problem untouched."""
     copy = tmp_path / "my checkout"
     ignore = shutil.ignore_patterns("__pycache__", ".venv", ".gpt2")
-    for name in ("common", "problems", "solutions"):
+    for name in ("common", "problems", "solutions", "hunts"):
         shutil.copytree(ROOT / name, copy / name, ignore=ignore)
     for name in ("pyproject.toml", "conftest.py"):
         shutil.copy(ROOT / name, copy / name)

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import secrets
 from datetime import datetime
+from pathlib import Path
 
 from common.cli.hunt_screen import Hunting, finish, heading, on_given, on_mended
 from common.cli.interview_screen import Interview, minutes
@@ -13,6 +14,7 @@ from common.cli.screen import require_terminal
 from common.course.catalogue import Problem, find, hunted, shown
 from common.errors import CourseError, UsageError
 from common.hunting.composing import LEVELS, Hunt, compose, level_of
+from common.hunting.handing_out import NAME, hand_out
 from common.judging.records import Verdict
 from common.learner import attempts
 from common.learner.attempts import Attempt
@@ -40,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--new", action="store_true", help="begin anew; the old hunt is kept")
     parser.add_argument("--submit", action="store_true", help="end the hunt that is running")
+    parser.add_argument(
+        "--hand-out",
+        type=Path,
+        metavar="DIR",
+        help="write the hunt as a course of one problem, for a class (GRADING.md)",
+    )
     parser.add_argument("--history", action="store_true", help="all hunts, with what was mended")
 
 
@@ -54,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if args.history:
         print("\n".join(_history(attempts.hunts())))
         return 0
+    if args.hand_out:
+        return _hand_out(compose(level or 3, args.seed or 0, problem), args.hand_out)
     going = None if args.new else _running(problem, level, args.seed)
     if args.submit:
         if not going:
@@ -74,6 +84,17 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_goodbye(last[0])))
         return 130
     print("\n".join(_goodbye(last[0])))
+    return 0
+
+
+def _hand_out(hunt: Hunt, folder: Path) -> int:
+    """Write a hunt for a class, and say how it is graded."""
+    hand_out(hunt, folder)
+    given = folder / "problems" / NAME
+    points = folder / "requirements.toml"
+    grading = f"--course {folder} grade SUBMISSIONS --problems 60 --requirements {points} --out DIR"
+    print(f"For the students: {shown(given)} (README.md and solution.py; the tests stay with you)")
+    print(f"To grade what they hand in: {gpt2(grading)}")
     return 0
 
 

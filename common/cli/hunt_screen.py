@@ -99,7 +99,7 @@ class Hunting(Interview):
     def _examples(self, problem: Problem) -> Request:
         """On a save: the examples; where the task has none, what was reported of the file as it was handed out."""
         request = super()._examples(problem)
-        reported = self.given and showing.reported(self.given)
+        reported = showing.reported(self.given) if self.given else None
         if problem.readme.examples or not reported:
             return request
         return replace(request, examples=False, checks=(reported.name,))

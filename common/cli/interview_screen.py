@@ -73,7 +73,7 @@ class Interview:
 
     def began_as(self) -> bytes:
         """The file as the candidate got it."""
-        return self.problem.skeleton.encode()
+        return content(self.attempt.given) or self.problem.skeleton.encode()
 
     def task(self, width: int) -> list[str]:
         return plain(self.problem.readme.task, width)
@@ -93,10 +93,11 @@ class Interview:
     def after_the_end(self) -> dict[str, Lines]:
         """What can be looked at once it is over, by its key."""
         mine, theirs = _text(self.attempt.file), self.problem.reference_text
+        approach = _text(self.problem.approach) or "It has none."
         return {
             "v": self.judged,
             "d": lambda width: side_by_side(mine, theirs, width),
-            "a": lambda width: plain(self.problem.approach.read_text(encoding="utf-8"), width),
+            "a": lambda width: plain(approach, width),
         }
 
     # --- what happens
@@ -203,7 +204,10 @@ def finish(
     late = attempt.file.stat().st_mtime - (attempt.begun + 60 * attempt.minutes)
     done = attempt.ended(how, verdict.passed, len(verdict.outcomes) or 1)
     write_atomically(attempt.folder / "reference.py", problem.reference_text)
-    write_atomically(attempt.folder / "APPROACH.md", problem.approach.read_bytes())
+    beside = ["reference.py"]
+    if approach := content(problem.approach):
+        write_atomically(attempt.folder / "APPROACH.md", approach)
+        beside.append("APPROACH.md")
     used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
     lines = [f"{how[0].upper()}{how[1:]} after {used}: {done.score} %."]
     if late > 60:
@@ -212,7 +216,7 @@ def finish(
         )
     lines += ["", *(line for line in report(verdict)[1:] if not line.startswith("Next: ")), ""]
     lines += [
-        f"Beside your file now: reference.py, APPROACH.md and report.txt, in {shown(attempt.folder)}"
+        f"Beside your file now: {', '.join(beside)} and report.txt, in {shown(attempt.folder)}"
     ]
     write_atomically(attempt.folder / "report.txt", "\n".join(lines) + "\n")
     return done, lines

@@ -129,8 +129,11 @@ class Dialogue:
         session.judge.warm(task.card.problem)
         await session.judge.start()
         session.open(task.card.problem, check=check)
+        if not check:  # what was saved since the file was put there counts as a save
+            session.seen[task.file] = task.given.encode()
         run = asyncio.create_task(session.run([task.file.parent]))
         run.add_done_callback(ended)
+        await asyncio.sleep(0)  # only what has begun cleans up behind itself
         try:
             yield
         finally:

@@ -51,16 +51,23 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--limit must be above 0 seconds, not {args.limit:g}")
     if args.plain:
         asyncio.run(in_plain_text(start, args.limit, think=args.think))
-    else:
-        require_terminal()
-        asyncio.run(_on_a_screen(start, args.limit, think=args.think))
+        return 0
+    require_terminal()
+    if hunted := asyncio.run(_on_a_screen(start, args.limit, think=args.think)):
+        from common.cli import hunt
+
+        parser = argparse.ArgumentParser()
+        hunt.add_arguments(parser)
+        return hunt.run(parser.parse_args([hunted.key]))
     return 0
 
 
-async def _on_a_screen(start: Problem, limit: float, *, think: bool) -> None:
+async def _on_a_screen(start: Problem, limit: float, *, think: bool) -> Problem | None:
+    """Watch until the screen is left; the problem in which a bug is to be hunted next, if one was named."""
     watch = Watch(limit, Restraint(think))
     watch.session.open(start)
     await watch.screen.run(watch.session.run())
+    return watch.hunted
 
 
 class Restraint:
@@ -124,6 +131,8 @@ class Watch:
         self.body: Lines = lambda _: []
         self.offset = 0
         self.typed = ""
+        self.answered = False  # the question that follows a pass
+        self.hunted: Problem | None = None  # where a bug is to be hunted once the screen is closed
         self.screen = Screen(self.page, self.on_key)
 
     @property
@@ -133,6 +142,7 @@ class Watch:
     # --- what happens
 
     def on_begin(self) -> None:
+        self.answered = False
         waiting = "checking ..." if self.session.loaded else "loading PyTorch ..."
         self.verdict = None
         self.show("verdict", lambda _: [waiting])
@@ -146,7 +156,7 @@ class Watch:
     def on_key(self, key: str) -> None:
         if (offset := self.screen.scroll(key)) is not None:
             self.offset = offset
-        elif self.view == "list" and (key.isdigit() or key in ("enter", "backspace", "i")):
+        elif self.view == "list" and (key.isdigit() or key in ("enter", "backspace", "i", "f")):
             self._type(key)
         elif self.view == "reset?":
             if key == "y":
@@ -168,6 +178,7 @@ class Watch:
             "t": lambda: self.show("text", lambda w: plain(learn.task_of(self.problem), w)),
             "a": self._all,
             "c": self._cause,
+            "o": self._answer,
             "d": self._diff,
             "l": self._list,
             "x": self._ask_reset,
@@ -185,7 +196,7 @@ class Watch:
             "",
         ]
         foot = {
-            "list": f"number and Enter to jump, Esc to go back: {self.typed}",
+            "list": f"number and Enter to jump, f and number to hunt a bug there, Esc to go back: {self.typed}",
             "reset?": "y replaces it, any other key leaves it",
         }.get(self.view, f"c cause  {KEYS}" if self.restraint.wanted else KEYS)
         return Page(head, self.body, foot, self.offset)
@@ -214,7 +225,10 @@ class Watch:
         if not questions:
             return []
         first = questions[0]
-        return ["Worth knowing:", *wrapped(first.title, width), "", *plain(first.text, width), ""]
+        asked = ["Before the next:", *wrapped(first.title, width), ""]
+        if not self.answered:
+            return [*asked, "Say it to yourself, then press o to open the answer.", ""]
+        return [*asked, *plain(first.text, width), ""]
 
     def _hint(self) -> None:
         hint, left = work.next_hint(self.problem)
@@ -228,6 +242,10 @@ class Watch:
 
     def _cause(self) -> None:
         self.restraint.lifted = True
+        self._back()
+
+    def _answer(self) -> None:
+        self.answered = True
         self._back()
 
     def _diff(self) -> None:
@@ -266,4 +284,8 @@ class Watch:
         elif self.typed:
             wanted, self.typed = self.typed, ""
             with contextlib.suppress(UnknownProblem):  # then the list stays
-                self.session.open(find(wanted))
+                if wanted.startswith("f"):
+                    self.hunted = find(wanted[1:])
+                    self.screen.close()
+                else:
+                    self.session.open(find(wanted))

@@ -106,7 +106,9 @@ class Problem:
 
     @property
     def skeleton(self) -> str:
-        """What the learner's file starts as."""
+        """What the learner's file starts as: the reference without the lesson, or a given.py where there is one."""
+        if (given := self.answers / "given.py").exists():
+            return _read(given)
         try:
             return skeleton(_read(self.reference), self.key)
         except (CourseError, SyntaxError) as error:

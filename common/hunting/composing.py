@@ -12,7 +12,7 @@ from common.course import mistakes
 from common.course.catalogue import Problem, find
 from common.course.mistakes import DoesNotApply, Mistake
 from common.errors import CourseError, UsageError
-from common.hunting.effects import effects
+from common.hunting.effects import effects, own_checks
 from common.hunting.natural import gives_itself_away, without_unused_imports
 
 _TRIES = 20  # seeds after the one that was asked for
@@ -84,11 +84,14 @@ class Hunt:
         ]
 
     def own_checks(self, bug: Mistake) -> frozenset[str] | None:
-        """Names of the checks that this bug fails and no other one of the hunt does; None where it is the only one."""
+        """Names of the checks that this bug fails and of which no other one of the hunt fails a case.
+
+        None where it is the only one: then it is all that fail.
+        """
         if len(self.planted) == 1:
             return None
-        fails = effects(self.problem).fails
-        return fails[bug.name].difference(*(fails[m.name] for m in self.planted if m is not bug))
+        planted = [m.name for m in self.planted]
+        return own_checks(bug.name, planted, effects(self.problem).fails)
 
 
 def plant(clean: str, bugs: Iterable[Mistake]) -> str:
@@ -171,4 +174,8 @@ def _fits(problem: Problem, bugs: Sequence[Mistake]) -> bool:
     except (DoesNotApply, SyntaxError):
         return False
     hunt = Hunt(0, 0, problem, tuple(bugs))
+    if len(bugs) > 1:
+        apart = effects(problem).apart
+        if any(frozenset((bugs[-1].name, m.name)) in apart for m in bugs[:-1]):
+            return False
     return all(own is None or own for own in map(hunt.own_checks, bugs))

@@ -7,7 +7,7 @@ import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.course.catalogue import ROOT
+from common.course.catalogue import ROOT, shown
 from common.errors import CourseError
 from common.files import write_atomically
 from common.judging.loading import read_source
@@ -70,7 +70,8 @@ class Task:
         """What is shown to whoever gives up: the learner's own version, or the planted line."""
         card = self.card
         if card.kind == Kind.WRITE:
-            return ["Yours, as it passes:", "", *_source_of(card.what, _own(card)).splitlines()]
+            lines, (first, end) = _own(card)
+            return ["Yours, as it passes:", "", *lines[first:end]]
         right, wrong = card.problem.reference_text.splitlines(), self.given.splitlines()
         lines = ["The bug, - as it was planted and + as it is right:", ""]
         matcher = difflib.SequenceMatcher(None, wrong, right, autojunk=False)
@@ -115,21 +116,26 @@ def _file(card: Card) -> Path:
     return FOLDER / card.problem.name / "solution.py"
 
 
-def _own(card: Card) -> str:
-    return read_source(card.problem.solution)
+def _own(card: Card) -> tuple[list[str], tuple[int, int]]:
+    """The lines of the learner's file, and where in it what the card asks for stands.
+
+    Raises:
+        CourseError: it was edited meanwhile.
+    """
+    mine = read_source(card.problem.solution)
+    try:
+        return mine.split("\n"), _span(definitions(mine)[card.what])
+    except (KeyError, SyntaxError):
+        where = shown(card.problem.solution)
+        raise CourseError(f"{where} has no {card.what} now that Python can read") from None
 
 
 def _written(card: Card) -> str:
     """The learner's file with one definition as the skeleton has it."""
-    mine = _own(card)
-    node = definitions(mine).get(card.what)
-    if not node:
-        raise CourseError(
-            f"{card.what} is no function or class of your {card.problem.key} any more"
-        )
-    lines = mine.split("\n")
-    first, end = _span(node)
-    lines[first:end] = [_source_of(card.what, card.problem.skeleton)]
+    lines, (first, end) = _own(card)
+    skeleton = card.problem.skeleton
+    start, stop = _span(definitions(skeleton)[card.what])
+    lines[first:end] = skeleton.split("\n")[start:stop]
     return "\n".join(lines)
 
 
@@ -139,11 +145,6 @@ def _planted(card: Card, known: Deck) -> str:
     memory = known.memories.get(card.id)
     seed = 1000 * (memory.reviews if memory else 0)  # another bug each time
     return compose(level=1, seed=seed, problem=card.problem).text
-
-
-def _source_of(name: str, text: str) -> str:
-    first, end = _span(definitions(text)[name])
-    return "\n".join(text.split("\n")[first:end])
 
 
 def _span(node: ast.FunctionDef | ast.ClassDef) -> tuple[int, int]:

@@ -110,9 +110,8 @@ class Session:
                 self.check()
 
     async def _check(self, request: Request, earlier: asyncio.Task[None] | None) -> None:
-        if earlier:
-            with contextlib.suppress(asyncio.CancelledError, CourseError):
-                await earlier
+        if earlier:  # which was cancelled; a cancellation of this one comes through
+            await asyncio.wait([earlier])
         problem, before = self.problem, self._contents()
         verdict = await self.judge.judge(request)
         self.judging = False

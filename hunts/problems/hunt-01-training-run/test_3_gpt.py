@@ -228,7 +228,8 @@ def fresh(solution):
 
 def spread(model, ending):
     """The standard deviation of all weights of this name together."""
-    return torch.cat([p.detach().flatten() for n, p in model.named_parameters() if n.endswith(ending)]).std()
+    named = model.named_parameters(remove_duplicate=False)  # wte.weight may be known as lm_head.weight first
+    return torch.cat([p.detach().flatten() for n, p in named if n.endswith(ending)]).std()
 
 
 def assert_spread(model, ending, right, because):

@@ -6,7 +6,7 @@ Shapes: B batch, T tokens, V vocab_size.
 import pytest
 import torch
 
-from common.testing import assert_equal, assert_identical, assert_shape, assert_true, draw, fail, observe
+from common.testing import assert_equal, assert_identical, assert_shape, draw, fail, observe
 from common.testing.generation import Sum, V, continued, logs, prompt, seeded
 
 CONTEXT = 6
@@ -75,7 +75,7 @@ def test_the_model_sees_the_last_tokens_up_to_context(solution, length):
 def test_dropout_is_off_in_sampling(solution):
     """Take the likeliest tokens twice, from a model in train mode."""
     model = saying(solution, Sum()).train()
-    solution.generate(model, prompt(3, 4), 3, temperature=0)
+    solution.generate(model, prompt(3, 4), 6, temperature=0)
     assert_equal(
         sorted(set(model.modes)), [False], "the list of whether a part of the model is in train mode while it writes",
         because="It writes with all that it knows: in eval mode, where nothing is dropped.",
@@ -108,7 +108,7 @@ def shares(tokens):
 
 def drawn(solution, model, rows, temperature=1.0, top_k=None, seed=3):
     ids = torch.zeros(rows, 1, dtype=torch.long)
-    return solution.generate(model, ids, 1, temperature, top_k, seeded(seed))[:, -1]
+    return solution.generate(model, ids, 2, temperature, top_k, seeded(seed))[:, 1]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
@@ -155,13 +155,4 @@ def test_the_draws_come_from_the_generator_alone(solution):
     assert_identical(
         found[1], found[0], "the tokens that a generator of the same seed gives",
         because="All randomness is drawn from the generator that is passed in, so that a sample can be had again.",
-    )
-
-
-def test_each_row_is_a_draw_of_its_own(solution):
-    """Sample from the same prompt in many rows: not all of them go on alike."""
-    tokens = drawn(solution, saying(solution, always(ROW)), 50)
-    assert_true(
-        len(set(tokens.tolist())) > 1, "50 rows of one prompt all go on with the same token",
-        because="Each row of the batch is a text of its own, and gets its own draw.",
     )

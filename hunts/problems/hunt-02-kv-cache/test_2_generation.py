@@ -115,7 +115,7 @@ def test_the_text_goes_on_when_the_window_slides(solution, reference, length, co
     ids = text(length=length)
     assert_tokens(
         written(solution, ids, count)[0], right_text(reference, ids, count),
-        f"the text after {length} tokens, with count={count} and a context of {LIMIT},",
+        f"the text after {length} tokens, with count={count} and a context of {LIMIT}",
         because=f"The model sees the last {LIMIT} tokens, positions counted from the first of them. When the oldest "
         "leaves, all others are at other positions, and their keys and values are others, too.",
     )

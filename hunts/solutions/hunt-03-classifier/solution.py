@@ -1,10 +1,10 @@
-"""A small GPT that learns to write like the story it reads: model, data, training and sampling in one file.
+"""A small GPT that learns to write like the story it reads, and then to tell texts apart, in one file.
 
-Shapes: B batch, T tokens, C n_embd, H n_head, D C / H, V vocab_size.
+Shapes: B batch, T tokens, C n_embd, H n_head, D C / H, V vocab_size, K n_classes.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +28,7 @@ class Settings:
     max_lr: float = 4e-3
     min_lr: float = 4e-4
     weight_decay: float = 0.1
-    grad_clip: float = 1.0
+    grad_clip: float = 0.5
     eval_every: int = 50
     seed: int = 1
 
@@ -45,6 +45,7 @@ class CharTokenizer:
 
     @property
     def vocab_size(self) -> int:
+        """How many different characters the text has."""
         return len(self.characters)
 
     def encode(self, text: str) -> Tensor:
@@ -154,13 +155,17 @@ class GPT(nn.Module):
             elif parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """(B, T) -> (B, T, V), T at most context."""
+    def stream(self, ids: Tensor) -> Tensor:
+        """(B, T) -> (B, T, C), T at most context: what the last norm gives."""
         positions = torch.arange(ids.size(1), device=ids.device)
         x = self.drop(self.wte(ids) + self.wpe(positions))
         for block in self.blocks:
             x = block(x)
-        return self.lm_head(self.ln_f(x))
+        return self.ln_f(x)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, T) -> (B, T, V), T at most context."""
+        return self.lm_head(self.stream(ids))
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -290,6 +295,75 @@ def generate(
         ids = torch.cat([ids, token], dim=1)
     model.train(was_training)
     return ids
+
+
+# --- classification -------------------------------------------------------------------------------
+
+
+def pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows of ids, (N,) each -> ids (B, T), filled with 0 on the right, and the rows' lengths (B,)."""
+    lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
+    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True), lengths
+
+
+class Classifier(nn.Module):
+    """A language model with a second head: a score for each class, from what the last token knows."""
+
+    def __init__(self, model: GPT, n_classes: int) -> None:
+        super().__init__()
+        self.model = model
+        self.head = nn.Linear(model.settings.n_embd, n_classes)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Ids (B, T), padded on the right, and lengths (B,) -> (B, K)."""
+        x = self.model.stream(ids)
+        last = x[torch.arange(len(x), device=x.device), lengths - 1]  # (B, C)
+        return self.head(last)
+
+
+def freeze(classifier: Classifier) -> None:
+    """Let the head, the last block and the last norm learn, and nothing else."""
+    classifier.requires_grad_(False)
+    for part in (classifier.head, classifier.model.blocks[-1], classifier.model.ln_f):
+        part.requires_grad_(True)
+
+
+def fine_tune(
+    classifier: Classifier,
+    rows: Sequence[Tensor],
+    labels: Tensor,
+    steps: int,
+    lr: float,
+    seed: int = 0,
+) -> list[float]:
+    """Train what is not frozen on all rows at once, and return the loss of each step."""
+    torch.manual_seed(seed)
+    was_training = classifier.training
+    classifier.train()
+    ids, lengths = pad(rows)
+    learning = [p for p in classifier.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=lr, weight_decay=0.0)
+    losses = []
+    for _ in range(steps):
+        loss = F.cross_entropy(classifier(ids, lengths), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    classifier.train(was_training)
+    return losses
+
+
+@torch.no_grad()
+def accuracy(classifier: Classifier, rows: Sequence[Tensor], labels: Tensor) -> float:
+    """The share of the rows whose largest score is that of their label."""
+    was_training = classifier.training
+    classifier.eval()
+    guesses = classifier(*pad(rows)).argmax(dim=-1)
+    classifier.train(was_training)
+    return (guesses == labels).double().mean().item()
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ class Settings:
     max_lr: float = 4e-3
     min_lr: float = 4e-4
     weight_decay: float = 0.1
-    grad_clip: float = 1.0
+    grad_clip: float = 0.5
     eval_every: int = 50
     seed: int = 1
 
