@@ -50,3 +50,28 @@ def test_a_mask_that_is_missing_is_missed_where_its_scores_are_read():
     verdict = run(Request(problem.name, problem.solution, source=wrong))
     assert verdict.first_line
     assert "torch.softmax(scores" in verdict.first_line.code
+
+
+def test_a_tensor_that_only_helps_is_no_wrong_line():
+    problem = find(3)
+    head, _, tail = problem.reference_text.partition("    scores = query @ ")
+    wrong = f"""{head}    unit = torch.eye(value.size(-2))
+    both = torch.cat([value, unit.expand(*value.shape[:-1], -1)], -1)
+    extra = None if mask is None else mask.float()
+    mixed = torch.nn.functional.scaled_dot_product_attention(query, key, both, attn_mask=extra)
+    return mixed[..., : value.size(-1)], mixed[..., value.size(-1) :]
+"""
+    assert tail
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert verdict.wrong
+    assert not verdict.first_line
+
+
+def test_where_the_way_back_is_cut_is_named():
+    problem = find(6)
+    line = "cube = x.detach() * x * x"
+    wrong = problem.reference_text.replace(
+        "    return 0.5 * x", f"    {line}\n    return 0.5 * x"
+    ).replace("x**3", "cube")
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert any("It is cut in line" in o.because and line in o.because for o in verdict.wrong)

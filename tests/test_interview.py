@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cli.interview_screen import side_by_side
+from common.cli.interview_debrief import compared, side_by_side
 from common.cli.markdown import plain
 from common.course.catalogue import find, problems
 from common.judging.examples import try_examples
@@ -71,7 +71,7 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
     terminal.shows("of 5 minutes: 100 %.")
     assert record(file)["how"] == "submitted"
     terminal.press("d")
-    terminal.shows("yours the reference")
+    terminal.shows("--- yours +++ the reference")
     terminal.press("a")
     terminal.shows("THE APPROACH")
     terminal.press("q")
@@ -174,6 +174,13 @@ def test_every_interview_has_an_approach(problem):
 @each_interview
 def test_an_interview_is_one_file(problem):
     assert "from common" not in problem.reference.read_text()
+
+
+def test_where_there_is_no_room_for_two_columns_nothing_is_cut():
+    long = "x = " + " + ".join(["one_long_name"] * 5)
+    rows = compared(long, long + " + 1", 80)
+    assert "one_long_name + 1" in "".join(row.lstrip("+-") for row in rows)
+    assert "|" in compared("a = 1", "a = 2", 80)[2]
 
 
 def test_side_by_side_marks_what_differs():

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from common.cli.hunt_screen import Hunting, finish, heading, on_given, on_mended
-from common.cli.interview_screen import Interview, minutes
+from common.cli.interview_debrief import minutes
+from common.cli.interview_screen import Interview
 from common.cli.screen import require_terminal
 from common.course.catalogue import Problem, find, hunted, shown
 from common.errors import CourseError, UsageError

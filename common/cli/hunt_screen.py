@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from common.cli import learn
-from common.cli.interview_screen import LIMIT, Interview, Lines, minutes
+from common.cli.interview_debrief import minutes
+from common.cli.interview_screen import LIMIT, Interview, Lines
 from common.cli.markdown import plain
 from common.course.catalogue import Problem, shown
 from common.course.readme import Folded

@@ -6,7 +6,8 @@ import argparse
 import asyncio
 from datetime import datetime
 
-from common.cli.interview_screen import Interview, finish, hidden_tests, minutes
+from common.cli.interview_debrief import finish, minutes
+from common.cli.interview_screen import Interview, hidden_tests
 from common.cli.screen import require_terminal
 from common.course.catalogue import Problem, find, problems, shown
 from common.errors import CourseError, UsageError

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from common.cli import learn
+from common.cli.interview_debrief import compared, finish
 from common.cli.markdown import plain
 from common.cli.screen import Page, Screen
 from common.course.catalogue import Problem, shown
 from common.course.readme import Folded
-from common.files import content, write_atomically
+from common.files import content
 from common.judging.records import Ended, Request, Verdict
-from common.judging.report import report, wrapped
+from common.judging.report import wrapped
 from common.learner.attempts import Attempt
 from common.running.session import Session
 
@@ -25,7 +25,7 @@ Lines = Callable[[int], list[str]]
 
 def hidden_tests(problem: Problem, attempt: Attempt) -> Request:
     """What is asked at the end."""
-    return Request(problem.name, attempt.file, "given", limit=LIMIT)
+    return Request(problem.name, attempt.file, "given", by_cause=True, limit=LIMIT)
 
 
 class Interview:
@@ -96,7 +96,7 @@ class Interview:
         approach = _text(self.problem.approach) or "It has none."
         return {
             "v": self.judged,
-            "d": lambda width: side_by_side(mine, theirs, width),
+            "d": lambda width: compared(mine, theirs, width),
             "a": lambda width: plain(approach, width),
         }
 
@@ -197,50 +197,6 @@ class Interview:
         )
 
 
-def finish(
-    problem: Problem, attempt: Attempt, how: str, verdict: Verdict
-) -> tuple[Attempt, list[str]]:
-    """Stop the clock, keep the score, and lay report, reference and approach beside the file."""
-    late = attempt.file.stat().st_mtime - (attempt.begun + 60 * attempt.minutes)
-    done = attempt.ended(how, verdict.passed, len(verdict.outcomes) or 1)
-    write_atomically(attempt.folder / "reference.py", problem.reference_text)
-    beside = ["reference.py"]
-    if approach := content(problem.approach):
-        write_atomically(attempt.folder / "APPROACH.md", approach)
-        beside.append("APPROACH.md")
-    used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
-    lines = [f"{how[0].upper()}{how[1:]} after {used}: {done.score} %."]
-    if late > 60:
-        lines.append(
-            f"The file was changed {late / 60:.0f} minutes after time was up; that counts too."
-        )
-    lines += ["", *(line for line in report(verdict)[1:] if not line.startswith("Next: ")), ""]
-    lines += [
-        f"Beside your file now: {', '.join(beside)} and report.txt, in {shown(attempt.folder)}"
-    ]
-    write_atomically(attempt.folder / "report.txt", "\n".join(lines) + "\n")
-    return done, lines
-
-
-def side_by_side(mine: str, reference: str, width: int = 80) -> list[str]:
-    """Two texts in two columns, lines that differ marked."""
-    column = (width - 3) // 2
-    left, right = mine.splitlines(), reference.splitlines()
-    rows = [f"{'yours':<{column}}   the reference", ""]
-
-    def row(a: str, mark: str, b: str) -> str:
-        return f"{a[:column]:<{column}} {mark} {b[:column]}".rstrip()
-
-    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
-    for kind, i, j, k, m in matcher.get_opcodes():
-        mark = " " if kind == "equal" else "|"
-        for n in range(max(j - i, m - k)):
-            a = left[i + n] if i + n < j else ""
-            b = right[k + n] if k + n < m else ""
-            rows.append(row(a, mark, b))
-    return rows
-
-
 def candidates_view(verdict: Verdict, width: int) -> list[str]:
     """What a save shows: whether it runs, and which examples pass; nothing of the hidden tests."""
     if verdict.ended == Ended.TIMEOUT:
@@ -266,11 +222,6 @@ def candidates_view(verdict: Verdict, width: int) -> list[str]:
             for x in wrapped("        " + line, width)
         ]
     return lines
-
-
-def minutes(value: float | None) -> str:
-    """Minutes as a report shows them."""
-    return f"{value or 0:.1f}"
 
 
 def _text(path: Path) -> str:

@@ -72,8 +72,11 @@ class Check:
                     self.function(**{**self.arguments, "solution": solution})
                 except CheckFailed as failure:
                     meant = failure.__cause__ and explaining.explain(failure.__cause__, module)[1]
+                    because = str(meant or failure.because)
+                    if failure.instead:
+                        because = f"{explaining.raised_instead(failure.instead, module)} {because}"
                     said = {
-                        "status": Status.FAILED, "facts": tuple(failure.facts()), "because": meant or failure.because,
+                        "status": Status.FAILED, "facts": tuple(failure.facts()), "because": because.strip(),
                     }  # fmt: skip
                 except (
                     bdb.BdbQuit

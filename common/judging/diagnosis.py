@@ -70,7 +70,9 @@ def diagnose(
         certainty = Certainty.CAUSE if len(exact) == 1 else Certainty.EITHER
         return _diagnosis(certainty, [m for (m,) in exact], wrong)
     halves = sorted(shares, key=lambda c: -len(shares[c]))
-    two = _two(bank, wrong, passed, halves, budget)
+    # Of what is NaN nobody can tell which two mistakes made it.
+    lost = sum("NaN" in " ".join(outcome.facts) for _, outcome in wrong)
+    two = _two(bank, wrong, passed, halves, budget) if 2 * lost < len(wrong) else None
     # Each of the two has to show in numbers of its own, not in an error that both could give.
     if two and bank.telling(wrong) >= 2 * ENOUGH:
         return _diagnosis(Certainty.TOGETHER, two, wrong)

@@ -54,6 +54,31 @@ def explain(error: BaseException, module: ModuleType) -> tuple[list[str], str]:
     return [*facts, *_shapes(scene)], usual_errors.sentence(scene)
 
 
+def raised_instead(error: BaseException, module: ModuleType) -> str:
+    """Where an exception comes from that is not the one that bad input is to be refused with."""
+    frames = getattr(error, "learners_frames", None) or learners_frames(error.__traceback__)
+    place = _innermost(error.__traceback__, module)
+    if place:
+        own = place[0].f_code.co_filename
+        frames = [f for f in frames if f.filename == own]
+    if not frames:
+        return ""
+    line, code = frames[-1].lineno, frames[-1].line or ""
+    if code.startswith("assert") and isinstance(error, AssertionError):
+        return (
+            f"Your own line {line}, `{code}`, raises it: an assert gives AssertionError, whatever its message; "
+            "`if ...: raise ...` gives the error that you name."
+        )
+    if code.startswith("raise ") and type(error).__name__ in code:
+        return f"Your own line {line}, `{code}`, raises it."
+    if code.startswith("raise "):
+        return f"Your own line {line}, `{code}`, fails before it can raise its error."
+    return (
+        f"It comes up in line {line}, `{code}`: the value came that far without being refused, or stands there in "
+        "the place of another."
+    )
+
+
 def missing(name: str, module: ModuleType) -> tuple[list[str], str]:
     """A name of the contract that the solution does not define."""
     close = alike(name, [n for n in vars(module) if not n.startswith("_")])

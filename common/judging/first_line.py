@@ -7,7 +7,6 @@ whose own inputs it all has. Other orders of the same steps lead through known t
 
 from __future__ import annotations
 
-import linecache
 import re
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from common.judging.checks import Check
 from common.judging.known_values import KnownValues, Match
-from common.judging.recording import Recording, Step
+from common.judging.recording import Recording, Step, line_of
 from common.judging.records import FirstLine, Outcome, Status
 from common.testing.context import Seen
 
@@ -55,7 +54,9 @@ def first_wrong_line(
         if end is None or right is None:
             continue
         known = KnownValues([*(s.value for s in right.steps), *right.outside])
-        if found := _origin(end, known, trusted):
+        if _is_filled_wrong(end, check.run(reference).seen, outcome.seen):
+            return None
+        if (found := _origin(end, known, trusted)) and not _lacks_a_bias(found[0], right.steps):
             return _told(*found, module)
     return None
 
@@ -82,7 +83,7 @@ def first_in_float32(check: Check, outcome: Outcome, module: ModuleType) -> str:
     while before := [s for s in step.inputs if s.value.dtype == torch.float32 and s.value.ndim]:
         step = before[0]
     line = step.places[-1][1]
-    return f"The first float32 tensor there is made in line {line}, `{_code(line, module)}`."
+    return f"The first float32 tensor there is made in line {line}, `{line_of(line, module)}`."
 
 
 def _overwrites(outcome: Outcome) -> bool:
@@ -147,6 +148,8 @@ def _origin(
     if len(lines) != 1:
         return None
     step = found[0]
+    if any(_is_made_from_nothing(s) and not known.has_one_like(s.value) for s in found):
+        return None  # a help that a right run does without, as a unit matrix may be one
     if any(known.match(s.value) == Match.UNSURE for each in found for s in each.inputs):
         return None  # what it works on may be what is wrong
     if any(known.match(value) != Match.KNOWN for value in step.given):
@@ -156,17 +159,38 @@ def _origin(
     return step, known.match(step.value) == Match.MOVED, lines.pop()
 
 
+def _is_filled_wrong(end: Step, right: Sequence[Seen], mine: Sequence[Seen]) -> bool:
+    """Whether all wrong entries of a result are those that its last line wrote over: none came from an earlier one."""
+    if end.operation.strip("_") not in ("masked_fill", "where", "setitem", "index_fill"):
+        return False
+    what = next((s.what for s in reversed(mine) if _numbers(s)), "")
+    expected = next((s.value for s in right if s.what == what and _numbers(s)), None)
+    before = [
+        s.value
+        for s in end.inputs
+        if s.value.shape == end.value.shape and s.value.dtype.is_floating_point
+    ]
+    if expected is None or expected.shape != end.value.shape or len(before) != 1:
+        return False
+    wrong = ~torch.isclose(end.value, expected, rtol=1e-4, atol=1e-5)
+    return bool((end.value != before[0])[wrong].all())
+
+
+def _lacks_a_bias(step: Step, right: Sequence[Step]) -> bool:
+    """Whether it is a layer without a bias where a right run has one with it: built otherwise, not called wrongly."""
+    sizes = {len(s.inputs) + len(s.given) for s in right if s.operation == "linear"}
+    return step.operation == "linear" and len(step.inputs) + len(step.given) == 2 and 3 in sizes
+
+
 def _is_given(step: Step) -> bool:
     """Whether it is a constant that was made from nothing, as torch.ones makes one."""
     return not step.inputs and bool((step.value == step.value.flatten()[:1]).all())
 
 
+def _is_made_from_nothing(step: Step) -> bool:
+    return not (step.inputs or step.given)
+
+
 def _told(step: Step, moved: bool, line: int, module: ModuleType) -> FirstLine:
     reads = tuple(sorted({place[1] for s in step.inputs for place in s.places[-1:]}))
-    return FirstLine(line, _code(line, module), moved, reads)
-
-
-def _code(line: int, module: ModuleType) -> str:
-    name = f"<{module.__name__}>"
-    file = name if name in linecache.cache else str(module.__file__)
-    return linecache.getline(file, line).strip()
+    return FirstLine(line, line_of(line, module), moved, reads)

@@ -46,6 +46,12 @@ class KnownValues:
             self.matched[id(tensor)] = self._match(_plain(tensor))
         return self.matched[id(tensor)]
 
+    def has_one_like(self, tensor: Tensor) -> bool:
+        """Whether a right run has a tensor of that shape, other than a unit matrix, in whose place it could stand."""
+        value = _plain(tensor)
+        unit = value.ndim == 2 and torch.equal(value, torch.eye(*value.shape))
+        return not unit and any(right.shape == value.shape for right in self.right.all)
+
     def _match(self, value: Tensor) -> Match:
         found = self.right.find(value)
         if not found.may_be_right and self.perhaps.find(value).may_be_right:
@@ -84,6 +90,9 @@ class _Table:
             return Match.MOVED
         if any(_flattened(value, r) for r in same) or self._is_part(value) or self._is_mask(value):
             return Match.KNOWN
+        square = value.ndim > 1 and value.size(-1) == value.size(-2)
+        if square and self._is_part(value.mT):
+            return Match.UNSURE  # the table of one head, turned likewise
         return Match.MOVED if same else Match.UNKNOWN
 
     def _is_part(self, value: Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType, ModuleType
@@ -74,15 +75,15 @@ class Recording(TorchFunctionMode):
         if name in ("__get__", "backward", "size", "dim", "numel", "stride", "is_contiguous"):
             self.full |= name == "backward"
             return result
-        given = [t for t in _tensors((args, kwargs)) if t.numel() <= _LARGEST]
-        places = () if self.full else self._places()
+        given = [t for t in tensors_in((args, kwargs)) if t.numel() <= _LARGEST]
+        places = () if self.full else self.places()
         in_place = name.endswith("_") and not name.endswith("__")
         changed = given[:1] if in_place or name in ("__setitem__", "__set__") else []
         if not places:
             for tensor in changed:
                 self.made.pop(id(tensor), None)  # written anew from outside
             return result
-        self._note(name, changed or [*_tensors(result)], given, places)
+        self._note(name, changed or [*tensors_in(result)], given, places)
         return result
 
     def _note(
@@ -116,7 +117,7 @@ class Recording(TorchFunctionMode):
             self.outside.append(known)
         return known
 
-    def _places(self) -> tuple[tuple[str, int], ...]:
+    def places(self) -> tuple[tuple[str, int], ...]:
         """Where the module's own code is; nowhere while it builds its layers, whose values count as given."""
         found = []
         frame: FrameType | None = inspect.currentframe()
@@ -129,16 +130,24 @@ class Recording(TorchFunctionMode):
         return tuple(reversed(found))
 
 
+def line_of(line: int, module: ModuleType) -> str:
+    """The text of a line of the module's file."""
+    name = f"<{module.__name__}>"
+    file = name if name in linecache.cache else str(module.__file__)
+    return linecache.getline(file, line).strip()
+
+
 def _steady(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     return x * (1 + p) if training else x * 1
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors among some arguments."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
         for part in value:
-            yield from _tensors(part)
+            yield from tensors_in(part)
     elif isinstance(value, dict):
         for part in value.values():
-            yield from _tensors(part)
+            yield from tensors_in(part)

@@ -18,8 +18,10 @@ from common.judging.examples import try_examples
 from common.judging.first_line import first_in_float32, first_wrong_line
 from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
+from common.judging.not_numbers import first_not_a_number
 from common.judging.records import Certainty, Diagnosis, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
+from common.judging.way_back import where_it_is_cut
 from common.testing.calls import OUTLIVES
 from common.testing.context import surroundings
 
@@ -94,7 +96,10 @@ def _asked_again(
     if where := first_in_float32(checks[at], outcomes[at], module):
         outcomes[at] = replace(outcomes[at], because=f"{outcomes[at].because} {where}")
         return outcomes, None
-    fresh, because = _load(request, loading.tree(request.earlier)), outcomes[at].because
+    questions = (first_not_a_number, where_it_is_cut)
+    where = " ".join(filter(None, (ask(checks[at], outcomes[at], module) for ask in questions)))
+    fresh = _load(request, loading.tree(request.earlier))
+    because = f"{outcomes[at].because} {where}".strip()
     before = kept(fresh)
     alone, left = checks[at].run(fresh), told_of(before, fresh)
     if alone.status == Status.PASSED and checks[at].run(module).status.is_wrong:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
+
+from torch import Tensor
 
 from common.judging.scene import Match, Rule, Scene
 from common.testing.axes import earlier, letters
@@ -73,6 +76,55 @@ def _batched_product(scene: Scene, found: Match) -> str:
     return f"{told}{rule}."
 
 
+def _not_contiguous(scene: Scene, found: Match) -> str:
+    call = scene.tree
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+        tensor = scene.tensors.get(ast.unparse(call.func.value))
+        sizes = [_whole_number(size, scene) for size in call.args]
+        if tensor is not None and None not in sizes and sizes != [*tensor.shape]:
+            wanted = tuple(sizes)
+            if sorted(map(str, wanted)) == sorted(map(str, tensor.shape)):
+                return (
+                    f"view({', '.join(map(str, wanted))}) exchanges no axes, and reshape does not either: both read the "
+                    "same memory on, cut anew. .mT, transpose and permute exchange axes."
+                )
+    return "After transpose, permute or a slice such as x[:, 1:] the memory is not contiguous: use .reshape(), or .contiguous() before .view()."
+
+
+def _whole_number(node: ast.expr, scene: Scene) -> int | None:
+    """What a size in the line is: a number, a name of one, or a tensor's size."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, int) else None
+    if isinstance(node, ast.Name | ast.Attribute):
+        value = scene.values.get(ast.unparse(node))
+        return value if isinstance(value, int) else None
+    owner, axis = None, None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 1:
+        owner = node.func.value if node.func.attr == "size" else None
+        axis = _whole_number(node.args[0], scene)
+    elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute):
+        owner = node.value.value if node.value.attr == "shape" else None
+        axis = _whole_number(node.slice, scene)
+    tensor = scene.tensors.get(ast.unparse(owner)) if owner else None
+    if tensor is None or axis is None or not -tensor.ndim <= axis < tensor.ndim:
+        return None
+    return tensor.size(axis)
+
+
+def _types_meet(scene: Scene, found: Match) -> str:
+    types = {name: str(t.dtype) for name, t in scene.tensors.items() if t.is_floating_point()}
+    for name, dtype in types.items():
+        # Of what hangs on a module only a plain attribute is found without asking the module.
+        plain = name.startswith("self.") and isinstance(scene.bound.get(name), Tensor)
+        if plain and len({*types.values()}) > 1:
+            return (
+                f"{name} is {dtype.removeprefix('torch.')} here. It is a plain attribute, neither parameter nor buffer, so "
+                ".to(dtype) leaves it as it was: make it anew in each call, of what is there then. Only a constant may "
+                "be kept, as a buffer."
+            )
+    return "Two floating point types meet: some tensor was made with a fixed dtype, cast with .float(), or kept from a call in another type. Make it with the dtype of its partner."
+
+
 def _number_of_elements(scene: Scene, found: Match) -> str:
     wanted = [int(n) for n in re.findall(r"-?\d+", found[1])]
     sizes = list(scene.tensors.values())
@@ -127,7 +179,7 @@ _WHOLE = "A function of Python's math, or int() and float(), takes one number; f
 # (pattern in "Type: message", sentence or what makes one); the first match that says something counts.
 RULES: list[Rule] = [
     (r"expected a non-empty list of Tensors", "The list is empty at this input: that case has to be answered before."),
-    (r"view size is not compatible", "After transpose, permute or a slice such as x[:, 1:] the memory is not contiguous: use .reshape(), or .contiguous() before .view()."),
+    (r"view size is not compatible", _not_contiguous),
     (r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension (\d+)", _do_not_line_up),
     (r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\) at non-singleton dimension (\d+)", _do_not_line_up),
     (r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)", _matrices_do_not_meet),
@@ -135,7 +187,7 @@ RULES: list[Rule] = [
     (r"(?:self|mat2) must be a matrix", "torch.mm multiplies two plain matrices; with a batch in front it is the operator @, or torch.matmul."),
     (r"batch[12] must be a 3D tensor", "torch.bmm wants exactly three axes; the operator @, or torch.matmul, takes any number in front."),
     (r"mat1 and mat2 must have the same dtype, but got (?:Long|Int)|same dtype[^:]*: (?:long|int) ", "A layer computes with floating point numbers and was given whole ones: are these the ids themselves, before their embedding?"),
-    (r"mat1 and mat2 must have the same dtype|expected m1 and m2 to have the same dtype|expected scalar type \w+ but found|expected dtype \w+ for .* but got dtype", "Two floating point types meet: some tensor was made with a fixed dtype, cast with .float(), or kept from a call in another type. Make it with the dtype of its partner."),
+    (r"mat1 and mat2 must have the same dtype|expected m1 and m2 to have the same dtype|expected scalar type \w+ but found|expected dtype \w+ for .* but got dtype", _types_meet),
     (r"Sizes of tensors must match except in dimension (\d+)\. Expected size (\d+) but got size (\d+)", _joined),
     (r"Tensors must have same number of dimensions: got (\d+) and (\d+)", r"torch.cat joins tensors with equally many axes, and these have \1 and \2: one of them lacks an axis, or has one too many."),
     (r"stack expects each tensor to be equal size", "torch.stack wants tensors of one shape; pieces of different lengths are joined by torch.cat."),
@@ -186,6 +238,7 @@ RULES: list[Rule] = [
     (r"does not require grad and does not have a grad_fn", "The way from the parameters to the result is cut: by detach(), .data, .item(), torch.no_grad(), or a function that hands no gradient on."),
     (r"backward through the graph a second time", "backward() was called twice on one graph: compute the loss anew in every step."),
     (r"grad can be implicitly created only for scalar", "backward() starts from one number: take the mean of the loss first."),
+    (r"unsupported ScalarType BFloat16", "NumPy has no bfloat16: torch's own functions (.T, .contiguous(), torch.cat) work in every type, and .float() makes float32 of it first."),
     (r"Can't call numpy\(\) on Tensor that requires grad", "NumPy knows no gradients: stay with torch's functions, which do the same."),
     (r"Only Tensors of floating point .* can require gradients", "A parameter has to hold floating point numbers; whole ones cannot be learned."),
     (r"optimizer got an empty parameter list", "The optimizer got no parameter: the list was used up by an earlier loop, filtered to nothing, or the model registered none."),

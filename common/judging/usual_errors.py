@@ -91,6 +91,8 @@ def _attribute(scene: Scene, found: Match) -> str:
     if owner is None and name:
         if scene.expression.endswith(f".grad.{name}"):
             return "It has no gradient yet: .grad is None until backward() reaches it, and after it was cleared."
+        if lacking := _left_out(scene):
+            return lacking
         what = next((n for n, v in scene.bound.items() if v is None), "Something")
         if what in scene.arguments:
             return f"{what} is None here, the value of an argument that was not given: ask `{what} is None` first."
@@ -113,6 +115,22 @@ def _attribute(scene: Scene, found: Match) -> str:
         return "A function has no forward. Call it, as f(x); a module is called in the same way."
     meant = f"did you mean `{close}`?" if close else "is it another object that you want here?"
     return f"There is no `{name}` on this {type(owner).__name__}: {meant}"
+
+
+def _left_out(scene: Scene) -> str:
+    """A parameter that a layer was built without, as bias=False builds it."""
+    for node in ast.walk(scene.tree) if scene.tree else ():
+        if isinstance(node, ast.Attribute):
+            layer = scene.values.get(ast.unparse(node.value))
+            own = vars(layer).get("_parameters", {}) if isinstance(layer, nn.Module) else {}
+            if node.attr in own and own[node.attr] is None:
+                alone = node.attr == "bias" and own.get("weight") is not None
+                how = ", with bias=False" if alone else ""
+                return (
+                    f"{ast.unparse(node)} is None here: this {type(layer).__name__} was built without one{how}. Ask "
+                    "`is not None` first; hasattr is True of it all the same."
+                )
+    return ""
 
 
 def _name(scene: Scene, found: Match) -> str:

@@ -26,12 +26,19 @@ class CheckFailed(AssertionError):
         what: what is wrong, as a clause that starts in lower case or with `code`.
         expected, got: the two values, as short text.
         because: for the learner: what the output shows, the usual cause, where to look.
+        instead: what was raised in the place of the exception that is asked for.
     """
 
     def __init__(
-        self, what: str, *, expected: Any = None, got: Any = None, because: str = ""
+        self,
+        what: str,
+        *,
+        expected: Any = None,
+        got: Any = None,
+        because: str = "",
+        instead: BaseException | None = None,
     ) -> None:
-        self.what, self.because = what, because
+        self.what, self.because, self.instead = what, because, instead
         self.expected = None if expected is None else str(expected)
         self.got = None if got is None else str(got)
         super().__init__(what)
@@ -42,9 +49,9 @@ class CheckFailed(AssertionError):
         return [self.what, *pair]
 
 
-def fail(what: str, *, expected: Any = None, got: Any = None, because: str = "") -> NoReturn:
-    """Raise CheckFailed."""
-    raise CheckFailed(what, expected=expected, got=got, because=because)
+def fail(what: str, **said: Any) -> NoReturn:
+    """Raise CheckFailed, with what it takes."""
+    raise CheckFailed(what, **said)
 
 
 def assert_true(holds: bool, what: str, *, because: str = "") -> None:
@@ -213,8 +220,8 @@ def assert_raises(
             f"{call} must be refused with {names}:",
             expected=names,
             got=f"{type(error).__name__}: {error}",
-            because=f"That error is not of your making: nothing refuses the value before it, or the line that does so "
-            f"has a mistake of its own, as in the text of its message. {because}",
+            because=because,
+            instead=error,
         )
     else:
         observe(f"{call} raises", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -51,6 +51,10 @@ _RANDOM_IN_EVAL = (
     "It is drawn anew in each call: dropout is on. nn.Dropout asks for the mode by itself; F.dropout has to be given "
     "training=self.training, and scaled_dot_product_attention a dropout_p of 0 in eval mode."
 )
+_RANDOM_IN_A_FUNCTION = (
+    "It is drawn anew in each call, as dropout draws. A plain function has no train mode and no eval mode: nothing in "
+    "it is dropped or drawn."
+)
 _STATE_IN_EVAL = f"Nothing in it is random, so something is kept from the last call. {OUTLIVES}"
 
 
@@ -65,7 +69,8 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
         because = ""
         if not torch.equal(first, second):
             seeded = [_drawn_alike(module, inputs) for _ in range(2)]
-            because = _RANDOM_IN_EVAL if torch.equal(*seeded) else _STATE_IN_EVAL
+            drawn = _RANDOM_IN_EVAL if [*module.parameters()] else _RANDOM_IN_A_FUNCTION
+            because = drawn if torch.equal(*seeded) else _STATE_IN_EVAL
     assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
     _assert_result_stays(module, second, *inputs, what=what)
     for name, value in module.state_dict().items():
@@ -98,19 +103,34 @@ def _assert_graphs_are_separate(module: nn.Module, *inputs: Any, what: str) -> N
             for result in results:
                 result.sum().backward()
         except RuntimeError as error:
-            trouble = str(error).splitlines()[0]
-            module(
-                inputs[0].clone(), *inputs[1:]
-            ).sum().backward()  # that of one call may fail, too
+            trouble = str(error).splitlines()[0].partition(". ")[0].partition(" (or ")[0]
+            if "a second time" not in trouble:  # which a call of its own says of an earlier one's
+                module(
+                    inputs[0].clone(), *inputs[1:]
+                ).sum().backward()  # that of one call may fail, too
     module.zero_grad()
     observe(f"backward of {what} of two calls", bool(trouble))
     if trouble:
+        held = next(_attributes_with_a_graph(module), "")
+        where = f" `{held}` holds such a tensor." if held else ""
         fail(
             f"of two calls, both are made, and then backward() from {what} of each fails:",
             expected="gradients of both", got=trouble,
             because="A tensor of the first call is kept and used, or written into, in the second: make everything that "
-            "is computed from weights or inputs anew in each call.",
+            f"is computed from weights or inputs anew in each call.{where}",
         )  # fmt: skip
+
+
+def _attributes_with_a_graph(module: nn.Module) -> Iterator[str]:
+    """Plain attributes that hold something computed, by their path from the module."""
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if name in ("_parameters", "_buffers", "_modules"):
+                continue
+            several = [*value.values()] if isinstance(value, dict) else value
+            several = several if isinstance(several, list | tuple) else [several]
+            if any(isinstance(v, Tensor) and v.grad_fn is not None for v in several):
+                yield f"{path}.{name}" if path else f"self.{name}"
 
 
 def _drawn_alike(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from common.testing.asserts import assert_equal, assert_identical, assert_tensor, fail
 from common.testing.context import observe
@@ -36,8 +38,8 @@ def assert_finite(model: Model, x: Tensor, *, because: str = "") -> None:
             expected="a number in every channel",
             got=f"none in some channel of token {', '.join(map(str, lost))}",
             because=because
-            or "The softmax of a row in which all scores are -inf is 0 / 0, which is NaN, and so are 0 * inf and inf "
-            "- inf: each token has to see one at least, itself.",
+            or "0 * inf is NaN, inf - inf is, and 0 / 0, as in the softmax of a row in which all scores are -inf: a "
+            "token sees one at least, itself.",
         )
 
 
@@ -65,14 +67,57 @@ def assert_causal(
 
 def assert_sees_the_past(model: Model, x: Tensor, *, because: str = "") -> None:
     """Check that changing token j changes the output at j and at every later position."""
+    because = because or (
+        "Every token attends to itself and to all tokens before it, so its output moves when one of them does."
+    )
     for j, blind in _blind(model, x):
+        ignored = [i for i in blind if i >= j]
         assert_equal(
-            [i for i in blind if i >= j],
+            ignored,
             [],
             f"the list of tokens whose output ignores token {j}, though they come at or after it",
-            because=because
-            or "Every token attends to itself and to all tokens before it, so its output moves when one of them does.",
+            because=f"{because} {_weighs_others(model, x) if ignored else ''}".strip(),
         )
+
+
+class _Weighed(TorchFunctionMode):
+    """Notes over how many entries each attention goes, and what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fused: list[tuple[int, ...]] = []  # the keys' shape
+        self.sizes: set[int] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention:
+            key = args[1] if len(args) > 1 else kwargs["key"]
+            self.fused.append(tuple(key.shape))
+            self.sizes.add(key.size(-2))
+        result = func(*args, **kwargs)
+        if getattr(func, "__name__", "") == "softmax":
+            dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
+            self.sizes.add(result.size(dim if isinstance(dim, int) else -1))
+        return result
+
+
+def _weighs_others(model: Model, x: Tensor) -> str:
+    """What attention weighs in place of the tokens; empty where something runs over as many entries as there are."""
+    with torch.no_grad(), _Weighed() as weighed:
+        out = assert_tensor(model(x), "the output")
+    sizes = weighed.sizes - {out.size(-1)}  # a softmax at the very end is none of attention's
+    if not sizes or x.size(1) in sizes:
+        return ""
+    if weighed.fused:
+        return (
+            f"Here scaled_dot_product_attention gets keys of {weighed.fused[0]}: it takes the last two axes for tokens "
+            f"and channels, and there are {x.size(1)} tokens. transpose(1, 2) makes (B, H, T, D) of (B, T, H, D)."
+        )
+    over = " and ".join(map(str, sorted(sizes)))
+    return (
+        f"Here the softmax runs over {over} entries, and there are {x.size(1)} tokens: scores are (B, H, T, T), of "
+        "queries and keys that are (B, H, T, D)."
+    )
 
 
 def assert_sees_every_token(model: Model, x: Tensor, *, because: str = "") -> None:

@@ -46,6 +46,8 @@ def assert_targets_come_next(solution: Any) -> None:
     right = torch.equal(targets[:, :-1], ids[:, 1:])
     other = [shift for shift in _SHIFTS if _is_shifted(targets, ids, shift)]
     observe("the targets are the inputs shifted by", 1 if right else other)
+    if not right and not other:
+        _assert_softmax_of_each_position(step.error)
     if not right:
         fail(
             "the loss looks for other tokens than the next ones:",
@@ -54,6 +56,22 @@ def assert_targets_come_next(solution: Any) -> None:
             if other
             else "tokens that stand elsewhere, or that are no tokens of the text",
             because="Where the model has read up to token t, the loss asks it for token t + 1 of the same text.",
+        )
+
+
+def _assert_softmax_of_each_position(error: Tensor) -> None:
+    """Check that the gradients of the V logits of a position sum to 0, as behind a softmax over them."""
+    sums = error.sum(-1)
+    far = sums.abs().flatten().argmax()
+    if float(sums.abs().max()) > 1e-3 * float(error.abs().max()):
+        row, position = divmod(int(far), error.size(1))
+        fail(
+            "the loss takes no softmax over the V logits of each position:",
+            expected="gradients of these V logits that sum to 0, as all of them together may grow and change nothing",
+            got=f"a sum of {float(sums[row, position]):.3g} for text {row}, position {position}",
+            because="Cross-entropy asks each position for its own token, among its own V logits. As (N, V), by "
+            "flatten(0, 1), or (B, V, T), by transpose(1, 2), they stay together; view and reshape to (B, V, T) cut "
+            "the same numbers anew, and mix positions.",
         )
 
 

@@ -58,8 +58,8 @@ def rows_exist(name, because):
             return
         last = len(table.weight) - 1
         missing = rows[(rows < 0) | (rows > last)].unique().tolist()
-        observe(f"the rows asked of {name}", rows)
         if missing:
+            observe(f"the rows asked of {name}", rows.unique())  # of ids in any shape
             fail(
                 f"{name} is asked for a row that it does not have:", expected=f"rows 0 to {last} and no others",
                 got=f"row {missing[0]}{' and others' if missing[1:] else ''}", because=because,
@@ -160,10 +160,12 @@ def test_in_half_precision_a_long_text_has_all_its_positions(solution):
     model = solution.Embeddings(config).to(torch.bfloat16).eval()
     tables = {name: table.detach() for name, table in model.named_parameters()}
     out = model(torch.zeros(1, 300, dtype=torch.long))
+    right = tables["wte.weight"][0] + tables["wpe.weight"]
+    small = out.shape == (1, 300, C) and torch.allclose(out[0, :256].float(), right[:256].float(), atol=1e-5)
     assert_close(
-        out[0], tables["wte.weight"][0] + tables["wpe.weight"], "the output of 300 equal tokens in bfloat16",
-        because="Row t is the token's embedding plus row t of wpe. Positions are counted in int64: bfloat16 has no "
-        "numbers between 256 and 258.",
+        out[0], right, "the output of 300 equal tokens in bfloat16",
+        because="Row t is the token's embedding plus row t of wpe."
+        + " Positions are counted in int64: bfloat16 has no numbers between 256 and 258." * small,
     )  # fmt: skip
 
 

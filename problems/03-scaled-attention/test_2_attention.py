@@ -279,7 +279,8 @@ def test_low_scores_do_not_open_a_closed_key(solution):
     closed = weights[~opened]
     assert_close(
         closed, torch.zeros_like(closed), "the weight of a closed key when all scores are far below zero", atol=1e-12,
-        because="Real scores can be as low as -100,000; a closed one is lower than any of them, at -inf.",
+        because="Real scores can be as low as -100,000; a closed one is lower than any of them, at -inf before the "
+        "softmax. Of low scores exp gives 0, and a sum of nothing but 0 divides into NaN.",
     )  # fmt: skip
 
 

@@ -275,6 +275,21 @@ def test_with_both_sublayers_silent_the_input_comes_through_untouched(solution):
     )
 
 
+def what_is_read(model, name, norm, x):
+    """Whether a sublayer is given what its norm gives, in words; empty where it is not called as a module."""
+    read = []
+    hook = model.get_submodule(name).register_forward_pre_hook(lambda _, args: read.extend(args[:1]))
+    with torch.no_grad():
+        model(x)
+        hook.remove()
+        right = model.get_submodule(norm)(x)
+    if not read or not isinstance(read[0], torch.Tensor) or read[0].shape != x.shape:
+        return ""
+    what = {"x itself": x, f"just what {norm}(x) is": right}
+    found = next((text for text, value in what.items() if torch.allclose(read[0], value, 1e-4, 1e-4)), "")
+    return f" Here {name} is given {found or f'neither {norm}(x) nor x, but other numbers'}."
+
+
 def test_attention_adds_to_the_raw_input(solution):
     model, x = silence(block(solution), "mlp"), 2 + text()
     if has_forward(model.attn, model.ln_1):
@@ -282,7 +297,7 @@ def test_attention_adds_to_the_raw_input(solution):
         assert_close(
             model(x), expected, "the output when mlp gives zeros",
             because="What is left is x + attn(ln_1(x)), with your own attn and ln_1: attention reads the normalised "
-            "x, and what it gives is added to the raw one.",
+            f"x, and what it gives is added to the raw one.{what_is_read(model, 'attn', 'ln_1', x)}",
         )
 
 
@@ -293,7 +308,8 @@ def test_the_feed_forward_layer_adds_to_what_it_reads(solution):
         assert_close(
             model(x), expected, "the output when attn gives zeros",
             because="What is left is x + mlp(ln_2(x)), with your own mlp and ln_2: the feed-forward layer reads x "
-            "through a norm of its own, and what it gives is added to the raw x.",
+            "through a norm of its own, and what it gives is added to the raw x."
+            f"{what_is_read(model, 'mlp', 'ln_2', x)}",
         )
 
 
@@ -351,7 +367,7 @@ def test_attn_pdrop_leaves_what_comes_out_of_c_proj_alone(solution):
 def test_resid_dropout_drops_what_a_sublayer_adds(solution, name):
     x = draw("x", 40, T, C)
     assert_dropped(
-        added(solution, name, x, attn_pdrop=0.0, resid_pdrop=0.4), torch.arange(1.0, C + 1, device=x.device), 0.4,
+        added(solution, name, x, attn_pdrop=0.2, resid_pdrop=0.4), torch.arange(1.0, C + 1, device=x.device), 0.4,
         "what "
             f"{name} adds",
         because=f"Inside {name} the output of c_proj goes through dropout once, with the rate resid_pdrop; "

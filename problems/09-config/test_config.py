@@ -3,6 +3,8 @@
 Letters: C n_embd, H n_head, D head_dim = C // H.
 """
 
+import dataclasses
+
 import pytest
 
 from common.testing import CheckFailed, assert_equal, assert_raises, assert_true, observe
@@ -34,6 +36,15 @@ def changed(solution, **fields):
 def look(solution, field, value):
     """Make a config that has to be refused; what one that is not refused holds tells what was done instead."""
     observe(f"GPT2Config({field}={value!r}).{field}", getattr(changed(solution, **{field: value}), field))
+
+
+def refuses(solution, field, value):
+    """Whether a config with this value is refused, whichever way."""
+    try:
+        changed(solution, **{field: value})
+    except (TypeError, ValueError):
+        return True
+    return False
 
 
 def accepted(make, call, *, because):
@@ -134,12 +145,20 @@ def test_fields_cannot_be_assigned(solution, field):
     )
 
 
+def by_fields(kind):
+    """What == of two configs of a class asks."""
+    if not dataclasses.is_dataclass(kind):
+        return "A plain class asks whether both are one and the same object, unless it has an __eq__."
+    if "__eq__" in vars(kind):
+        return "A dataclass compares all of its fields, unless it has an __eq__ of its own or compare=False on a field."
+    return "A dataclass does so by itself, unless it is made with eq=False: yours has no __eq__."
+
+
 @pytest.mark.parametrize("fields", [CHANGED, {}], ids=["given", "defaults"])
 def test_equal_fields_make_equal_configs(solution, fields):
     assert_true(
         solution.GPT2Config(**fields) == solution.GPT2Config(**fields), "two configs with equal fields are not equal",
-        because="A config is its fields, and == compares these. A dataclass does so by itself; a plain class asks "
-        "whether both are one and the same object, unless it has an __eq__.",
+        because=f"A config is its fields, and == compares these. {by_fields(solution.GPT2Config)}",
     )
 
 
@@ -169,8 +188,8 @@ def test_sizes_that_are_no_int_are_refused(solution, field, value):
     with assert_raises(
         TypeError, f"GPT2Config({field}={value!r})", naming=[field, (value, type(value).__name__)],
         because="A size is an int, n_inner like the others, and anything else is a TypeError whose message names "
-        "field and value. bool is a subclass of int, so isinstance(True, int) is True and bool is asked for by "
-        "itself.",
+        "field and value, before any rule that computes with it. bool is a subclass of int, so isinstance(True, int) "
+        "is True and bool is asked for by itself.",
     ):
         look(solution, field, value)
 
@@ -207,10 +226,13 @@ def test_a_width_that_the_heads_do_not_divide_is_refused(solution, n_embd, n_hea
 @pytest.mark.parametrize("field", RATES)
 @pytest.mark.parametrize("value", [-0.1, 1.0, 1.5, float("nan")], ids=repr)
 def test_dropout_rates_outside_of_0_to_1_are_refused(solution, field, value):
+    others = [f"{other}={value}" for other in RATES if other != field and refuses(solution, other, value)]
     with assert_raises(
         ValueError, f"GPT2Config({field}={value})", naming=[field, value],
-        because="A rate is a share, 0 <= rate < 1, and any other is a ValueError whose message names field and value. "
-        "With NaN every comparison is False, so `not 0 <= rate < 1` refuses it and `rate < 0 or rate >= 1` does not.",
+        because="A rate is a share, 0 <= rate < 1, and any other is a ValueError whose message names field and value."
+        + f" You refuse {' and '.join(others)}: is {field} asked too, and by its own name?" * bool(others)
+        + " With NaN every comparison is False, so `not 0 <= rate < 1` refuses it and `rate < 0 or rate >= 1` does "
+        "not." * (value != value),
     ):
         look(solution, field, value)
 

@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 
 from common.testing import assert_equal, assert_raises, fail, observe
+from common.testing.calls import OUTLIVES
 from common.testing.tokens import assert_gives, draw_text
 
 
@@ -49,7 +50,8 @@ def test_the_vocabulary_maps_bytes_to_ints(solution):
 
 
 def test_one_training_leaves_nothing_to_the_next(solution):
-    says = "Each call starts afresh, with its own text and its own vocab_size: nothing of one call reaches the next."
+    says = "Each call starts afresh, with its own text and its own vocab_size: nothing of one call reaches the next. "
+    says += OUTLIVES
     first = merges(solution, "abab xyxy abab", 258)
     assert_learns(solution, "abab xyxy abab", 257, first[:1], says)
     merges(solution, "the cat sat", 262)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from common.testing import assert_equal, assert_raises, assert_shape, fail, observe
+from common.testing import CheckFailed, assert_equal, assert_raises, assert_shape, fail, observe
 from common.testing.calls import OUTLIVES
 from common.testing.tokens import assert_gives
 
@@ -197,11 +197,18 @@ def test_there_is_no_window_after_the_last_one(solution, tokens, context_length,
 @pytest.mark.parametrize("index", [-1, -6, -7])
 def test_a_negative_index_counts_from_the_end_or_is_refused(solution, index):
     dataset = windows(solution)
+    says = "The dataset has 6 windows. A negative index is an IndexError, or counts from the end, as a list does."
     try:
         pair = item(dataset, index)
     except IndexError:
         return
-    says = "The dataset has 6 windows. A negative index is an IndexError, or counts from the end, as a list does."
+    except Exception as error:  # of what a start below 0 leads to
+        said = f"{type(error).__name__}: {error}"
+        observe(f"dataset[{index}] raises", said)
+        raise CheckFailed(
+            f"dataset[{index}] is neither an item nor an IndexError:", expected="one of the two", got=said,
+            because=says, instead=error,
+        ) from None
     if index < -6:
         fail(f"dataset[{index}] gives something:", expected="IndexError", got=[p.tolist() for p in pair], because=says)
     start = 3 * (6 + index)

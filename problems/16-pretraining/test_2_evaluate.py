@@ -44,6 +44,23 @@ def test_evaluate_returns_a_float(solution):
     )
 
 
+def test_model_and_batches_are_left_alone(solution):
+    model, batches, fresh = taught().train(), ragged(), ragged()
+    before = model.now()
+    solution.evaluate(model, batches)
+    for name, old in before.items():
+        assert_identical(
+            model.now()[name], old, f"the model's {name}, after evaluate,",
+            because="An evaluation only looks: nothing is trained in it.",
+        )
+    for mine, theirs in zip(sum(batches, ()), sum(fresh, ()), strict=True):
+        assert_identical(
+            mine, theirs, "a batch of the loader's, after evaluate,",
+            because="The loader gives out the same tensors again: change none of them in place, as methods that end in "
+            "_ do.",
+        )
+
+
 def test_a_second_evaluation_gives_the_same(solution):
     model, few = taught(), ragged()[:1]
     first, again = (torch.stack([evaluated(solution, model, each) for each in (few, ragged())]) for _ in range(2))
@@ -188,22 +205,6 @@ def test_a_frozen_parameter_is_frozen_after_an_evaluation_too(solution):
         because="The model is left as it was found. torch.no_grad() goes without a graph and touches no parameter; "
         "whoever sets requires_grad has to put each back to what it was.",
     )
-
-
-def test_model_and_batches_are_left_alone(solution):
-    model, batches, fresh = taught().train(), ragged(), ragged()
-    before = model.now()
-    solution.evaluate(model, batches)
-    for name, old in before.items():
-        assert_identical(
-            model.now()[name], old, f"the model's {name}, after evaluate,",
-            because="An evaluation only looks: nothing is trained in it.",
-        )
-    for mine, theirs in zip(sum(batches, ()), sum(fresh, ()), strict=True):
-        assert_identical(
-            mine, theirs, "a batch of the loader's, after evaluate,",
-            because="The loader gives out the same tensors again: change none of them in place.",
-        )
 
 
 def test_evaluate_moves_the_data_to_the_models_device(solution):

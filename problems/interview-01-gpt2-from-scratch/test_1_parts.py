@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from common.testing import (
+    CheckFailed,
     assert_close,
     assert_equal,
     assert_input_untouched,
@@ -156,9 +157,42 @@ def test_one_token_only_attends_to_itself(solution):
         )
 
 
+def cut_across(attend, *, back):
+    """The formula on heads that are cut from (B, T, C) by reshape(B, H, T, D) alone, and perhaps merged so."""
+
+    def attended(*heads):
+        q, k, v = (part.transpose(1, 2).flatten(2).reshape(part.shape) for part in heads)
+        mixed = attend(q, k, v)
+        return mixed.reshape(mixed.transpose(1, 2).shape).transpose(1, 2) if back else mixed
+
+    return attended
+
+
+CUT = "channels of other tokens in a head: (B, T, C) was reshaped to (B, H, T, D) as it is, without a transpose"
+ACROSS = [(CUT, cut_across(unnamed.causal_attention(), back=back), H) for back in (False, True)]
+HEADS = (
+    "A head's channels are cut from each token's own: (B, T, C) to (B, T, H, D) to (B, H, T, D), and the way back is "
+    "the same in reverse."
+)
+
+
+def readings_of(model, x, known):
+    """How the output of attention reads, by the formulas that give it in some reading of the layers."""
+    with torch.no_grad():
+        out = model(x)
+        return [name for name, formula, heads in known
+                if unnamed.is_one_of(out, unnamed.attention_outputs(formula, model, x, heads))]  # fmt: skip
+
+
 @pytest.mark.parametrize("length", [2, 6])
 def test_attention_is_causal(solution, length):
-    assert_causal(attention(solution), vectors(length))
+    model = attention(solution)
+    try:
+        assert_causal(model, vectors(length))
+    except CheckFailed as failure:
+        if readings_of(model, vectors(length), ACROSS):
+            failure.because = f"There are {CUT}. {HEADS}"
+        raise
 
 
 def test_attention_sees_itself_and_all_the_past(solution):
@@ -175,7 +209,9 @@ READINGS = [
     ("one head of size C", unnamed.causal_attention(), 1),
     ("a softmax over the queries, dim=-2", unnamed.causal_attention(axis=-2), H),
     ("weights masked after the softmax", unnamed.renormalised_never, H),
+    *ACROSS,
 ]
+TWICE = "Divided by sqrt(D) twice is divided by D, and F.scaled_dot_product_attention divides by sqrt(D) of its own."
 
 
 def test_attention_follows_the_formula(solution):
@@ -184,16 +220,14 @@ def test_attention_follows_the_formula(solution):
         out = model(x)
         if unnamed.is_one_of(out, unnamed.attention_outputs(unnamed.causal_attention(), model, x, H)) is not False:
             return  # right, or written with layers that cannot be read from outside
-        found = [name for name, formula, heads in READINGS
-                 if unnamed.is_one_of(out, unnamed.attention_outputs(formula, model, x, heads))]  # fmt: skip
+    found = readings_of(model, x, READINGS)
     observe("attention reads as", found)
     observe("the output of attention", out)
     fail(
         "attention does not compute softmax(q k^T / sqrt(D)) v in each head:",
         expected="that formula, whichever of your layers is the query's", got=found[0] if found else "other numbers, "
             "in every reading of your layers",
-        because="D = C // H is the size of one head. A head's channels are cut from each token's own: (B, T, C) to "
-        "(B, T, H, D) to (B, H, T, D), and the way back is the same in reverse.",
+        because=f"D = C // H is the size of one head. {TWICE if found and 'without a root' in found[0] else HEADS}",
     )
 
 

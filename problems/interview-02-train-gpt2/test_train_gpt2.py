@@ -14,6 +14,7 @@ from common.testing import (
     assert_repeatable,
     assert_rows_independent,
     assert_true,
+    draw,
     draw_ids,
     fail,
     observe,
@@ -128,6 +129,9 @@ def test_a_token_knows_itself_and_all_before_it(solution):
 def test_the_model_sees_where_a_token_stands(solution):
     model = model_of(solution)
     with torch.no_grad():
+        # Positions may start at 0, and a model may have learned nothing: that is for later checks to say.
+        for name, p in model.named_parameters():
+            p.add_(draw(f"step of {name}", *p.shape), alpha=0.3)
         out = model(ids()[:1, :1].expand(1, 6))
     assert_true(
         float((out[:, 1:] - out[:, :1]).abs().max()) > 1e-4, "a text of equal tokens gets equal logits at every "
@@ -199,6 +203,24 @@ def test_every_id_of_the_vocabulary_is_drawn(solution):
 # --- its loss -------------------------------------------------------------------------------------
 
 
+def why_no_gradient(solution, name):
+    """Whether a parameter counts, and whether its module is called: what is not used is told from what is cut off."""
+    model, called = model_of(solution, num_layers=2), []
+    owner, _, last = name.rpartition(".")
+    handle = model.get_submodule(owner).register_forward_hook(lambda *_: called.append(owner))
+    with torch.no_grad():
+        before = model(ids())
+        p = dict(model.named_parameters())[name]
+        p.add_(draw(f"step of {last}", *p.shape))
+        same = torch.equal(model(ids()), before)
+    handle.remove()
+    if not same:
+        return "This one counts, but the way back to it is cut: by .data, detach(), no_grad() or requires_grad=False."
+    if owner and called:
+        return f"`{owner}` is called, but other numbers in it change no logit: what comes out of it is not used."
+    return "Other numbers in this one change no logit: it is not used."
+
+
 def test_every_layer_takes_part(solution):
     _, step, right = next(trained(solution, num_layers=2, num_steps=1).again)
     idle = [name for name in step.before if name not in right.gradients]
@@ -208,8 +230,8 @@ def test_every_layer_takes_part(solution):
             f"no gradient of the loss reaches `{idle[0]}`, for num_layers=2:",
             expected="a gradient for every parameter",
             got=f"none for {', '.join(idle[:4])}{', ...' if len(idle) > 4 else ''}",
-            because="Each parameter belongs to a layer that the text goes through. This one is not used, or the way "
-            "back to it is cut: by .data, detach(), torch.no_grad() or requires_grad=False.",
+            because="Each parameter belongs to a layer that the text goes through. "
+            + why_no_gradient(solution, idle[0]),
         )
 
 

@@ -225,14 +225,17 @@ def test_an_empty_row_lies_along_dim(solution):
 # --- learning ------------------------------------------------------------------------------------
 
 
+FIRST = {-1: "", 0: ": for dim=0 it is a column"}
+
+
 @pytest.mark.parametrize("dim", [-1, 0])
 def test_the_gradient_is_that_of_softmax(solution, dim):
     mask = mask_of(T, S)
     assert_gradients_of(
         lambda scores: weights_of(solution, scores, mask, dim=dim), lambda scores: hidden(scores, mask, dim),
-        {"the scores": scores_of()},
+        {f"the scores, for dim={dim},": scores_of()},
         because="It is the slope of the softmax, and 0 at hidden positions: raising one score raises its weight and "
-        "lowers the others in its row.",
+        f"lowers the others in its row. A row lies along dim, on the way back as on the way there{FIRST[dim]}.",
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from common.testing import assert_equal, assert_raises, assert_true
+from common.testing.calls import OUTLIVES
 from common.testing.tokens import assert_gives, draw_text, spelled
 
 A, B, C, D, X, Y, Z = (ord(letter) for letter in "abcdxyz")
@@ -45,6 +46,7 @@ def test_one_training_leaves_nothing_to_the_next(solution):
     says = "Each call starts afresh and returns a list of its own: nothing of one call reaches the next."
     assert_learns(solution, "abab xyxy abab", 2, [(A, B), (256, 256)], says)
     solution.train_bpe("abab xyxy abab", 2).append((0, 0))
+    says = f"Here (0, 0) was appended to what a call before had returned, and a call returns a new list. {OUTLIVES}"
     for number, expected in [(1, [(A, B)]), (2, [(A, B), (256, 256)])]:
         assert_learns(solution, "abab xyxy abab", number, expected, says)
 

@@ -1,0 +1,54 @@
+"""Where a NaN comes from: the line that makes the first one on the way to a result, and what it is made of."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from common.judging.checks import Check
+from common.judging.recording import Recording, Step, line_of
+from common.judging.records import Outcome
+
+_NAN = re.compile(r"\bnan\b", re.I)
+_SUMS, _PRODUCTS, _RATIOS = {"add", "sub"}, {"mul", "multiply"}, {"div", "truediv", "divide"}
+_BELOW_0 = {"sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow"}
+
+
+def first_not_a_number(check: Check, outcome: Outcome, module: ModuleType) -> str:
+    """Where the NaN of a failing check is made; empty where there is none, or where it cannot be told."""
+    if not _NAN.search(" ".join(outcome.facts)):
+        return ""
+    with Recording(module) as recording:
+        check.run(module)
+    step = next((s for s in reversed(recording.steps) if _has(s.value)), None)
+    while step and (before := [s for s in step.inputs if _has(s.value)]):
+        step = before[0]
+    if step is None or any(map(_has, step.given)):
+        return ""  # it came in from outside
+    line = step.places[-1][1]
+    return f"The first NaN on the way there is made in line {line}, `{line_of(line, module)}`{_how(step)}."
+
+
+def _has(value: Tensor) -> bool:
+    return value.is_floating_point() and bool(value.isnan().any())
+
+
+def _how(step: Step) -> str:
+    """What it is made of, where the operation leaves one way only."""
+    values = [*(s.value for s in step.inputs), *step.given]
+    operation = re.sub(r"^[ir](?=add|sub|mul|truediv|div)", "", step.operation.strip("_"))
+    first = values[0] if values else torch.empty(0)
+    if operation in _PRODUCTS:
+        return ", by 0 * inf"
+    if operation in _SUMS:
+        return ", by inf - inf"
+    if operation in _RATIOS and first.shape == step.value.shape and "r" not in step.operation[:3]:
+        return ", by 0 / 0" if not first[step.value.isnan()].any() else ", by inf / inf"
+    if operation in ("softmax", "log_softmax") and bool((first == -torch.inf).any()):
+        return "" if bool((first == torch.inf).any()) else ": all scores of a row are -inf there"
+    if operation in ("mean", "var", "std") and not first.numel():
+        return ", over no numbers at all"
+    return ", of a number below 0" if operation in _BELOW_0 else ""
