@@ -23,7 +23,7 @@ from common.grading.rooms import Limits, why_no_sandbox
 from common.judging.loading import read_source
 
 # The table is made in one process. What a check hands over and what an answer keeps are one tensor, or one global
-# switch, there and two here, and an answer may begin anew in a process of its own.
+# switch, there and two here, an answer may begin anew in a process of its own, and other numbers are drawn.
 OTHERWISE = {
     ("07", "x is added into what the sublayer gave"): "all",
     ("12", "gradients are switched off at the end"): "more",
@@ -31,6 +31,8 @@ OTHERWISE = {
     ("interview-02", "gradients are switched off at the end"): "more",
     ("interview-05", "the prompt grows in place"): "up to two thirds",
     ("interview-06", "only the first occurrence is replaced"): "nothing",
+    ("interview-13", "texts stay where they are"): "up to a third",
+    ("interview-13", "eos does not count"): "up to a third",
 }
 
 

@@ -9,14 +9,15 @@ import pytest
 from common.authoring import mutants, reviews
 from common.authoring.behaviour import family, judged, list_trouble
 from common.course import mistakes
-from common.course.catalogue import Problem, problems
+from common.course.catalogue import Problem, hunted, problems
 from common.course.mistakes import Mistake
 from common.judging.collecting import checks_of
 from common.judging.diagnosis import diagnose, module_with
 from common.judging.records import Outcome, Status
 from common.judging.runner import outcomes_of
 
-ENTRIES = [(problem, mistake) for problem in problems() for mistake in mistakes.known(problem)]
+ALL = (*problems(), *hunted())
+ENTRIES = [(problem, mistake) for problem in ALL for mistake in mistakes.known(problem)]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_every_mistake_is_caught_and_never_taken_for_another(problem: Problem, m
     assert not found.moved, "bring its lines with - up to date"
 
 
-@pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)
+@pytest.mark.parametrize("problem", ALL, ids=lambda p: p.name)
 def test_every_list_is_long_enough_and_well_formed(problem: Problem):
     assert not list_trouble(problem)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from common.authoring.behaviour import FEWEST_RIGHT, failing, right_answers
-from common.course.catalogue import Problem, problems
+from common.course.catalogue import Problem, hunted, problems
 
-FILES = [(problem, file) for problem in problems() for file in right_answers(problem)]
-each_problem = pytest.mark.parametrize("problem", problems(), ids=lambda p: p.name)
+ALL = (*problems(), *hunted())
+FILES = [(problem, file) for problem in ALL for file in right_answers(problem)]
+each_problem = pytest.mark.parametrize("problem", ALL, ids=lambda p: p.name)
 
 
 @pytest.mark.parametrize(("problem", "file"), FILES, ids=[f"{p.name}/{f.stem}" for p, f in FILES])

@@ -8,7 +8,7 @@ import secrets
 from datetime import datetime
 from pathlib import Path
 
-from common.cli.hunt_screen import Hunting, finish, heading, on_given, on_mended
+from common.cli.hunt_screen import Hunting, asked, finish, heading
 from common.cli.interview_debrief import minutes
 from common.cli.interview_screen import Interview
 from common.cli.screen import require_terminal
@@ -185,9 +185,10 @@ def _submit_without_screen(attempt: Attempt) -> int:
     async def judged() -> list[Verdict]:
         judge = Judge()
         try:
-            return [
-                await judge.judge(r) for r in (on_given(hunt, attempt), on_mended(hunt, attempt))
-            ]
+            answers: list[Verdict] = []
+            while len(answers) < len(requests := asked(hunt, attempt, answers)):
+                answers.append(await judge.judge(requests[len(answers)]))
+            return answers
         finally:
             await judge.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -30,9 +31,14 @@ def on_given(hunt: Hunt, attempt: Attempt) -> Request:
     return Request(hunt.problem.name, attempt.given, "given", limit=LIMIT)
 
 
-def on_mended(hunt: Hunt, attempt: Attempt) -> Request:
-    """All checks on the candidate's file."""
-    return Request(hunt.problem.name, attempt.file, "given", limit=LIMIT)
+def asked(hunt: Hunt, attempt: Attempt, answers: Sequence[Verdict]) -> list[Request]:
+    """What is asked at the end: all checks on both files, then on the suspects where something was broken."""
+    mended = Request(hunt.problem.name, attempt.file, "given", limit=LIMIT)
+    requests = [on_given(hunt, attempt), mended]
+    if len(answers) >= len(requests):
+        texts = crediting.suspects(hunt, answers[0], answers[1], _text(attempt))
+        requests += [replace(mended, source=text) for text in texts.values()]
+    return requests
 
 
 class Hunting(Interview):
@@ -75,7 +81,7 @@ class Hunting(Interview):
         return [Folded(title, text) for title, text in crediting.hints(self.hunt, self.given)]
 
     def asked_at_the_end(self) -> list[Request]:
-        return [on_given(self.hunt, self.attempt), on_mended(self.hunt, self.attempt)]
+        return asked(self.hunt, self.attempt, self.verdicts)
 
     def finish(self, verdicts: list[Verdict]) -> tuple[Attempt, list[str]]:
         return finish(self.hunt, self.attempt, self.ending, verdicts)
@@ -88,8 +94,7 @@ class Hunting(Interview):
             self.session.check(self._run(self.attempt.file))
 
     def after_the_end(self) -> dict[str, Lines]:
-        mine = content(self.attempt.file).decode("utf-8", errors="replace")
-        diff = showing.against_the_clean_file(self.hunt, mine)
+        diff = showing.against_the_clean_file(self.hunt, _text(self.attempt))
         return {
             "v": self.judged,
             "d": lambda width: [learn.painted_diff(line) for line in diff],
@@ -108,22 +113,22 @@ class Hunting(Interview):
     # --- what happens
 
     def on_verdict(self, verdict: Verdict) -> None:
-        asked = verdict.request
+        about = verdict.request
         if self.ending:
             super().on_verdict(verdict)
-        elif asked.checks:
+        elif about.checks:
             stamp = f"Saved at {datetime.now():%H:%M:%S}."
             self.saved = lambda w: [stamp, "", *_broken(showing.after_a_save(verdict), w)]
             if self.view in ("task", "examples", "symptoms"):
                 self.show("examples", self.saved)
-        elif asked.file != self.attempt.given and asked.symptoms:
+        elif about.file != self.attempt.given and about.symptoms:
             self.show("run", lambda width: _broken(_outcome(verdict), width))
             self._draw(verdict)
-        elif asked.file != self.attempt.given:
+        elif about.file != self.attempt.given:
             super().on_verdict(verdict)
             if not self.seen.exists():  # a save came before the symptoms were there
                 self.session.check(on_given(self.hunt, self.attempt))
-        elif asked.symptoms or asked.examples:
+        elif about.symptoms or about.examples:
             assert self.given
             write_atomically(self.seen, "\n".join(showing.symptoms(self.given, verdict)) + "\n")
             self._draw(verdict)
@@ -179,9 +184,10 @@ def finish(
     hunt: Hunt, attempt: Attempt, how: str, verdicts: list[Verdict]
 ) -> tuple[Attempt, list[str]]:
     """Stop the clock, judge bug by bug, and lay the debrief and the clean file beside the candidate's."""
-    given, mended = verdicts
-    text = content(attempt.file).decode("utf-8", errors="replace")
-    found = crediting.debriefed(hunt, given, mended, text)
+    given, mended, *others = verdicts
+    text = _text(attempt)
+    undone = dict(zip(crediting.suspects(hunt, given, mended, text), others, strict=True))
+    found = crediting.debriefed(hunt, given, mended, text, undone)
     done = attempt.ended(how, found.mended, len(found.findings))
     write_atomically(attempt.folder / "clean.py", hunt.clean)
     used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
@@ -192,6 +198,10 @@ def finish(
     ]
     write_atomically(attempt.folder / "report.txt", "\n".join(lines) + "\n")
     return done, lines
+
+
+def _text(attempt: Attempt) -> str:
+    return content(attempt.file).decode("utf-8", errors="replace")
 
 
 def heading(problem: Problem, level: int, seed: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,29 +46,82 @@ class Debrief:
         return sum(f.fate == Fate.MENDED for f in self.findings)
 
 
-def debriefed(hunt: Hunt, given: Verdict, handed_in: Verdict, text: str) -> Debrief:
+def debriefed(
+    hunt: Hunt,
+    given: Verdict,
+    handed_in: Verdict,
+    text: str,
+    undone: Mapping[str, Verdict] | None = None,
+) -> Debrief:
     """Judge a mended file.
 
     Args:
         given, handed_in: the verdicts on the planted file and on the mended one.
         text: of the mended one.
+        undone: by the bug's name, the verdicts on what `suspects` gave.
     """
-    failed = _wrong(given)
-    now = _wrong(handed_in)
+    failed, now = _wrong(given), _wrong(handed_in)
+    broken = now.keys() - failed.keys()
     own = {bug.name: hunt.own_checks(bug) or frozenset(failed) for bug in hunt.planted}
-    fates = {
-        bug.name: Fate.MENDED
-        if handed_in.loads and not own[bug.name] & now.keys()
-        else Fate.WRONGLY
-        if _touched(hunt, bug, text)
-        else Fate.MISSED
-        for bug in hunt.planted
-    }
-    findings = tuple(
-        Finding(bug, fates[bug.name], tuple(hunt.places(bug)), *_experiment(hunt, own[bug.name], failed))
-        for bug in hunt.planted
-    )  # fmt: skip
-    return Debrief(findings, tuple(o for name, o in now.items() if name not in failed))
+
+    def is_mended(bug: Mistake) -> bool:
+        if not handed_in.loads or own[bug.name] & now.keys():
+            return False
+        if len(hunt.planted) == 1:
+            return not broken
+        other = (undone or {}).get(bug.name)
+        return other is None or not other.loads or broken <= _wrong(other).keys()
+
+    findings = []
+    for bug in hunt.planted:
+        fate = Fate.MENDED if is_mended(bug) else Fate.MISSED
+        if fate == Fate.MISSED and _touched(hunt, bug, text):
+            fate = Fate.WRONGLY
+        shown = _experiment(hunt, own[bug.name], failed)
+        findings.append(Finding(bug, fate, tuple(hunt.places(bug)), *shown))
+    return Debrief(tuple(findings), tuple(o for name, o in now.items() if name in broken))
+
+
+def suspects(hunt: Hunt, given: Verdict, handed_in: Verdict, text: str) -> dict[str, str]:
+    """Where something is broken that was right: by bug, the handed-in text with the clean lines in that bug's place.
+
+    If nothing is broken there any more, it was this mending that broke it.
+    """
+    now = _wrong(handed_in).keys()
+    if len(hunt.planted) == 1 or now <= _wrong(given).keys():
+        return {}
+    texts = {}
+    for bug in hunt.planted:
+        if not (hunt.own_checks(bug) or frozenset()) & now and _touched(hunt, bug, text):
+            texts[bug.name] = _with_clean_lines(hunt, bug, text)
+    return texts
+
+
+def _with_clean_lines(hunt: Hunt, bug: Mistake, text: str) -> str:
+    before, after = hunt.text.splitlines(), text.splitlines()
+    edits = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+
+    def start(line: int) -> int:
+        return next(
+            (
+                k + (line - i if kind == "equal" else 0)
+                for kind, i, j, k, _ in edits
+                if i <= line < j
+            ),
+            len(after),
+        )
+
+    def end(line: int) -> int:
+        return next(
+            (k + line - i if kind == "equal" else m for kind, i, j, k, m in edits if i < line <= j),
+            start(line),
+        )
+
+    for place in reversed(hunt.places(bug)):
+        first = place.line - 1
+        last = first + len(place.was)
+        after[start(first) : end(last) if place.was else start(first)] = place.clean
+    return "\n".join(after) + "\n"
 
 
 def _wrong(verdict: Verdict) -> dict[str, Outcome]:

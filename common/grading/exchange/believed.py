@@ -38,7 +38,8 @@ class Believed:
 
 
 def _overwrite(tensor: Tensor, new: Tensor) -> None:
-    if (tensor.shape, tensor.dtype) == (new.shape, new.dtype):
+    expanded = 0 in tensor.stride() and tensor.numel() > 1  # several places share one number: no copying into it
+    if (tensor.shape, tensor.dtype) == (new.shape, new.dtype) and not expanded:
         with torch.no_grad():
             tensor.copy_(new)
     elif (tensor.numel(), tensor.dtype) == (new.numel(), new.dtype) and not tensor.requires_grad:

@@ -229,6 +229,15 @@ def test_each_batch_has_the_sizes_of_the_settings(solution):
     )
 
 
+def test_each_row_of_a_batch_is_a_piece_of_the_text(solution):
+    """Decode a row of a batch and read it."""
+    torn = [row.tolist() for update in trained(solution).updates for row in update.ids if (row.diff() != 1).any()]
+    assert_equal(
+        torn, [], "the list of rows whose tokens do not follow each other in the text",
+        because="A row is a window of the text: each token is the one that stands after the last.",
+    )
+
+
 def test_each_step_draws_a_batch_of_its_own(solution):
     """Print each step's batch."""
     found = torch.stack([update.ids.flatten() for update in trained(solution).updates])

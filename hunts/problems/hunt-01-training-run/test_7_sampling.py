@@ -131,7 +131,7 @@ def test_the_logits_are_divided_by_the_temperature(solution, temperature):
 @pytest.mark.parametrize("top_k", [1, 3, V])
 def test_only_the_k_most_likely_are_drawn(solution, top_k):
     """Draw a few hundred tokens with top_k=3 and list which there are; do it with two different rows in a batch."""
-    logits = torch.stack([0.3 * draw("a", V), 4 + 0.3 * draw("b", V)])
+    logits = torch.stack([0.3 * draw("a", V) - 50, 4 + 0.3 * draw("b", V)])
     model = saying(solution, lambda ids: logits[torch.arange(ids.size(0)) % 2, None].expand(-1, ids.size(1), -1))
     tokens = drawn(solution, model, 1200, top_k=top_k).view(-1, 2)
     for i in range(2):

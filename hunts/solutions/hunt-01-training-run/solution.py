@@ -50,7 +50,7 @@ class CharTokenizer:
 
     def encode(self, text: str) -> Tensor:
         """The ids of a text, (N,), int64."""
-        return torch.tensor([self.ids[character] for character in text])
+        return torch.tensor([self.ids[character] for character in text], dtype=torch.int64)
 
     def decode(self, ids: Tensor) -> str:
         """The text of some ids."""

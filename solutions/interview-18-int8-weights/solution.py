@@ -1,0 +1,75 @@
+"""Weights in int8: a scale for each output channel, and a linear layer that keeps only codes and scales.
+
+Shapes: O output channels, I input channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round each row of a weight to whole multiples of its own scale, symmetrically around 0.
+
+    Args:
+        weight: (O, I), as nn.Linear has it, of any float type; never changed.
+
+    Returns:
+        codes (O, I), int8 from -127 to 127, and scales (O,), float32: the row's largest absolute
+        value over 127, or 1 for a row of zeros. Neither has a part in an autograd graph.
+
+    Raises:
+        ValueError: weight is no matrix (the message names its shape), or holds NaN or inf.
+    """
+    # lesson: about 8 lines. Refuse, the largest of each row, its scale, round
+    if weight.ndim != 2:
+        raise ValueError(f"weight must be a matrix (O, I), not of shape {tuple(weight.shape)}")
+    if not weight.isfinite().all():
+        raise ValueError("weight holds NaN or inf")
+    weight = weight.detach().float()  # in a half type small scales would be 0
+    scales = weight.abs().amax(dim=1) / 127
+    scales = scales.masked_fill(scales == 0, 1.0)
+    codes = (weight / scales.unsqueeze(1)).round().to(torch.int8)
+    return codes, scales
+
+
+def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The weight that codes (O, I) and scales (O,) stand for: (O, I) in this dtype."""
+    # lesson: 1 line
+    return (codes * scales.unsqueeze(1)).to(dtype)
+
+
+def error_bound(x: Tensor, scales: Tensor) -> Tensor:
+    """How far each output of a linear layer may move when its weights are rounded to these scales.
+
+    Args:
+        x: (..., I), the input. scales: (O,).
+
+    Returns:
+        (..., O): the smallest number that holds for every weight with these scales.
+    """
+    # lesson: 1 line
+    return x.abs().sum(dim=-1, keepdim=True) * scales / 2
+
+
+class Int8Linear(nn.Module):
+    """A linear layer that holds its weight in int8: buffers `codes` and `scales`, and `bias`.
+
+    Args:
+        weight: (O, I). bias: (O,) or None. Both are copied.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__()
+        # lesson: about 5 lines. Two buffers, and a parameter or None
+        codes, scales = quantize(weight)
+        self.register_buffer("codes", codes)
+        self.register_buffer("scales", scales)
+        self.bias = None if bias is None else nn.Parameter(bias.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., I) -> (..., O), in the dtype of x."""
+        # lesson: about 3 lines
+        weight = dequantize(self.codes, self.scales, x.dtype)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, weight, bias)
