@@ -39,10 +39,10 @@ def copy_of_the_checkout(folder: Path) -> Path:
     return folder
 
 
-class Watch:
-    """`gpt2 watch` in a pseudo-terminal, and what its screen shows."""
+class Terminal:
+    """The command in a pseudo-terminal, and what its screen shows."""
 
-    def __init__(self, problem: Problem, folder: Path, *, fork: bool) -> None:
+    def __init__(self, folder: Path, *arguments: str, fork: bool = True) -> None:
         self.screen = pyte.Screen(100, 40)
         self.stream = pyte.ByteStream(self.screen)
         self.master, self.slave = pty.openpty()
@@ -51,7 +51,7 @@ class Watch:
         if not fork:
             environment["GPT2_NO_FORK"] = "1"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "common.cli", "watch", problem.key], cwd=folder, env=environment,
+            [sys.executable, "-m", "common.cli", *arguments], cwd=folder, env=environment,
             stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
         )  # fmt: skip
 
@@ -75,7 +75,7 @@ def latencies(
     problem: Problem, folder: Path, saves: int, *, fork: bool
 ) -> tuple[list[float], list[float]]:
     """Seconds from each save to its verdict: of wrong files, and of right ones."""
-    watch = Watch(problem, folder, fork=fork)
+    watch = Terminal(folder, "watch", problem.key, fork=fork)
     file = folder / "problems" / problem.name / "solution.py"
     right, known = problem.reference_text, mistakes.known(problem)
     measured: tuple[list[float], list[float]] = ([], [])
@@ -87,7 +87,7 @@ def latencies(
             text = known[number * 7 % len(known)].apply(right) if wrong else right
             start = time.perf_counter()
             file.write_text(f"{text}\n# save {number}\n")
-            watch.wait_for("FAILED" if wrong else "Worth knowing")
+            watch.wait_for("FAILED" if wrong else "Before the next")
             measured[not wrong].append(time.perf_counter() - start)
             time.sleep(0.05 if fork else 6)  # a spare process takes a while to be ready
     finally:

@@ -19,7 +19,7 @@ from common.course import mistakes
 from common.course.catalogue import HUNTS, Problem, find, hunted, problems
 from common.errors import CourseError, UsageError
 from common.hunting.composing import LEVELS, Hunt, compose, plant, pool
-from common.hunting.crediting import Fate, debriefed
+from common.hunting.crediting import Fate, debriefed, suspects
 from common.hunting.curves import loss_falls
 from common.hunting.effects import SOURCES, effects
 from common.hunting.handing_out import hand_out
@@ -29,6 +29,7 @@ from common.judging.examples import try_examples
 from common.judging.loading import execute, load
 from common.judging.records import Request, Verdict
 from common.judging.runner import outcomes_of
+from common.learner import attempts
 
 TRAINING_RUN = find("hunt-01-training-run")
 each_hunted = pytest.mark.parametrize("problem", hunted(), ids=lambda p: p.key)
@@ -214,6 +215,23 @@ def test_a_bug_that_was_edited_and_still_shows_was_mended_wrongly(hunt: Hunt):
     assert {f.fate for f in found.findings[1:]} == {Fate.MISSED}
 
 
+def test_what_a_wrong_mending_breaks_is_laid_at_its_door():
+    hunt = next(
+        h for h in (compose(3, seed) for seed in range(200, 400))
+        if "the norm is taken after clipping" in {m.name for m in h.planted}
+    )  # fmt: skip
+    bug = next(m for m in hunt.planted if m.name == "the norm is taken after clipping")
+    clip = "        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)\n"
+    step = "        optimizer.step()\n"
+    text = hunt.clean.replace(clip + step, step + clip)
+    assert text != hunt.clean
+    given, mended = verdict_on(hunt, hunt.text), verdict_on(hunt, text)
+    undone = {n: verdict_on(hunt, t) for n, t in suspects(hunt, given, mended, text).items()}
+    found = debriefed(hunt, given, mended, text, undone)
+    assert [f.bug.name for f in found.findings if f.fate == Fate.WRONGLY] == [bug.name]
+    assert found.broken
+
+
 def test_what_was_right_and_is_broken_now_is_told(hunt: Hunt):
     given = verdict_on(hunt, hunt.text)
     inert = next(
@@ -288,6 +306,23 @@ def test_a_hunt_from_its_first_screen_to_the_debrief(screen, checkout: Path, gpt
     }  # fmt: skip
     assert "level 1 in 05 Causal masking, seed 7" in gpt2("hunt", "--history").stdout
     assert "1 of 1 solved" in gpt2("hunt").stdout
+
+
+def test_a_hunt_begins_from_the_list_of_watch(screen, checkout: Path):
+    terminal = screen("watch", "5")
+    terminal.shows("ritten yet")
+    terminal.press("l")
+    terminal.shows("f and number to hunt a bug there")
+    terminal.press("f05\r")
+    terminal.shows("WHAT IS SEEN")
+    assert working_file(checkout, 1).exists()
+
+
+def test_two_hunts_that_begin_in_one_second_have_a_folder_each(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(attempts, "FOLDER", tmp_path)
+    two = [attempts.begin(find("05"), 10, "x = 1\n", level=1, seed=seed) for seed in (1, 2)]
+    assert two[0].folder != two[1].folder
+    assert {a.seed for a in attempts.hunts()} == {1, 2}
 
 
 def test_a_hunt_that_was_killed_goes_on_with_the_same_clock(screen, checkout: Path, gpt2):

@@ -28,12 +28,12 @@ _MAKING = "What is seen when it runs is being made{}; it will stand here."
 
 def on_given(hunt: Hunt, attempt: Attempt) -> Request:
     """All checks on the file as it was handed out."""
-    return Request(hunt.problem.name, attempt.given, "given", limit=LIMIT)
+    return Request(hunt.problem.name, attempt.given, "given", cause=False, limit=LIMIT)
 
 
 def asked(hunt: Hunt, attempt: Attempt, answers: Sequence[Verdict]) -> list[Request]:
     """What is asked at the end: all checks on both files, then on the suspects where something was broken."""
-    mended = Request(hunt.problem.name, attempt.file, "given", limit=LIMIT)
+    mended = Request(hunt.problem.name, attempt.file, "given", cause=False, limit=LIMIT)
     requests = [on_given(hunt, attempt), mended]
     if len(answers) >= len(requests):
         texts = crediting.suspects(hunt, answers[0], answers[1], _text(attempt))
@@ -108,7 +108,7 @@ class Hunting(Interview):
         reported = showing.reported(self.given) if self.given else None
         if problem.readme.examples or not reported:
             return request
-        return replace(request, examples=False, checks=(reported.name,))
+        return replace(request, examples=False, checks=(reported.name,), cause=False)
 
     # --- what happens
 

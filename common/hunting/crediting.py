@@ -61,8 +61,8 @@ def debriefed(
         undone: by the bug's name, the verdicts on what `suspects` gave.
     """
     failed, now = _wrong(given), _wrong(handed_in)
-    broken = now.keys() - failed.keys()
     own = {bug.name: hunt.own_checks(bug) or frozenset(failed) for bug in hunt.planted}
+    broken = _broken(hunt, given, handed_in)
 
     def is_mended(bug: Mistake) -> bool:
         if not handed_in.loads or own[bug.name] & now.keys():
@@ -88,13 +88,20 @@ def suspects(hunt: Hunt, given: Verdict, handed_in: Verdict, text: str) -> dict[
     If nothing is broken there any more, it was this mending that broke it.
     """
     now = _wrong(handed_in).keys()
-    if len(hunt.planted) == 1 or now <= _wrong(given).keys():
+    if len(hunt.planted) == 1 or not _broken(hunt, given, handed_in):
         return {}
     texts = {}
     for bug in hunt.planted:
         if not (hunt.own_checks(bug) or frozenset()) & now and _touched(hunt, bug, text):
             texts[bug.name] = _with_clean_lines(hunt, bug, text)
     return texts
+
+
+def _broken(hunt: Hunt, given: Verdict, handed_in: Verdict) -> set[str]:
+    """Names of the checks that fail and that no bug which is still there explains."""
+    failed, now = _wrong(given).keys(), _wrong(handed_in).keys()
+    own = [hunt.own_checks(bug) or frozenset(failed) for bug in hunt.planted]
+    return {*now} - ({*failed} if any(each & now for each in own) else set())
 
 
 def _with_clean_lines(hunt: Hunt, bug: Mistake, text: str) -> str:

@@ -134,6 +134,7 @@ class Request:
         examples: run the README's examples instead of the checks.
         symptoms: run the file as the problem's symptoms.py does instead of the checks.
         checks: names of those to run; empty means all but the slow ones.
+        cause: look for the cause of what fails.
         by_cause: also sort all failing checks by their causes.
         limit: seconds until a child is ended.
         interactive: the learner's code may talk to the terminal (breakpoint, input).
@@ -147,6 +148,7 @@ class Request:
     examples: bool = False
     symptoms: bool = False
     checks: tuple[str, ...] = ()
+    cause: bool = True
     by_cause: bool = False
     device: str = "cpu"
     seed: int = 0

@@ -63,7 +63,7 @@ def run(
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
         on_checked(Verdict(request, outcomes=tuple(outcomes)))
         diagnosis, line, groups = None, None, ()
-        if budget and any(o.status.is_wrong for o in outcomes):
+        if budget and request.cause and any(o.status.is_wrong for o in outcomes):
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)
             outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
             reference = loading.load(problem.reference)

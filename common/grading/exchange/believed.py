@@ -38,7 +38,9 @@ class Believed:
 
 
 def _overwrite(tensor: Tensor, new: Tensor) -> None:
-    expanded = 0 in tensor.stride() and tensor.numel() > 1  # several places share one number: no copying into it
+    expanded = (
+        0 in tensor.stride() and tensor.numel() > 1
+    )  # several places share one number: no copying into it
     if (tensor.shape, tensor.dtype) == (new.shape, new.dtype) and not expanded:
         with torch.no_grad():
             tensor.copy_(new)
