@@ -8,6 +8,7 @@ import secrets
 from datetime import datetime
 from pathlib import Path
 
+from common.cli import interview
 from common.cli.hunt_screen import Hunting, asked, finish, heading
 from common.cli.interview_debrief import minutes
 from common.cli.interview_screen import Interview
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     level = args.level if args.level is not None else 1 if problem else 0
     if level:
         level_of(level)
+    if args.seed is not None and not level:
+        raise UsageError("--seed goes with a problem or with --level")
     if args.history:
         print("\n".join(_history(attempts.hunts())))
         return 0
@@ -120,6 +123,8 @@ def hunt_of(attempt: Attempt) -> Hunt:
 
 def _running(problem: Problem | None, level: int, seed: int | None) -> Attempt | None:
     """The latest hunt whose clock has not been stopped, of those that were asked for."""
+    if seed is not None:
+        seed = compose(level, seed, problem).seed
     for attempt in reversed(attempts.hunts()):
         fits = (
             problem in (None, find(attempt.problem))
@@ -135,11 +140,11 @@ def _begin(problem: Problem | None, level: int, seed: int | None, limit: float |
     past = {(a.level, a.problem, a.planted) for a in attempts.hunts()}
     for wanted in [seed] if seed is not None else (secrets.randbelow(_SEEDS) for _ in range(20)):
         hunt = compose(level, wanted, problem)
-        planted = tuple(m.name for m in hunt.planted)
+        planted = attempts.unreadable(m.name for m in hunt.planted)
         if (level, hunt.problem.name, planted) not in past:
             break
     if seed is not None and hunt.seed != seed:
-        print(f"Seed {seed} makes no hunt of level {level}: seed {hunt.seed} is taken.")
+        print(f"Seed {seed} makes no hunt of level {level}: seed {hunt.seed} is used instead.")
     return attempts.begin(
         hunt.problem,
         limit or LEVELS[level].minutes,
@@ -153,15 +158,17 @@ def _begin(problem: Problem | None, level: int, seed: int | None, limit: float |
 def _follow_up(limit: float | None) -> Attempt:
     """What an interviewer asks next of somebody whose file trains: the first follow-up that has not been solved."""
     past = attempts.hunts()
-    mended = [a for a in past if a.level == 3 and not a.runs]
-    if not mended:
+    over = [a for a in past if a.level == 3 and a.used is not None]
+    if not over:
         raise CourseError(
             f"--next goes on with a hunt of level 3 that is over: {gpt2('hunt --level 3')} begins one"
         )
+    last = max(over, key=lambda a: a.begun + 60 * (a.used or 0))
     following = [p for p in hunted() if not p.symptoms.exists()]
     solved = {a.problem for a in past if a.score == 100}
     problem = next((p for p in following if p.name not in solved), following[0])
-    text = mended[-1].file.read_text(encoding="utf-8")
+    whole = last.score == 100  # what is not mended would be judged again
+    text = (last.file if whole else last.folder / "clean.py").read_text(encoding="utf-8")
     return attempts.begin(problem, limit or problem.readme.minutes, text)
 
 
@@ -180,6 +187,8 @@ async def _on_a_screen(last: list[Attempt], fresh: bool) -> None:
 
 
 def _submit_without_screen(attempt: Attempt) -> int:
+    if not attempt.level:
+        return interview.submit_without_screen(find(attempt.problem), attempt)
     hunt = hunt_of(attempt)
 
     async def judged() -> list[Verdict]:
@@ -222,7 +231,8 @@ def _history(past: list[Attempt]) -> list[str]:
         problem = find(a.problem)
         name = heading(problem, a.level, a.seed) if a.level else problem.label
         unit = "" if a.level else " checks"
-        how = f"{a.passed} of {a.checks}{unit} in {minutes(a.used)} min   {a.how}"
+        hints = f", {a.hints} hint{'s' * (a.hints > 1)}" if a.hints else ""
+        how = f"{a.passed} of {a.checks}{unit} in {minutes(a.used)} min   {a.how}{hints}"
         if a.runs:
             how = (
                 f"running, {a.left / 60:.0f} min left"

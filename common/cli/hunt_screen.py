@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from common.cli import learn
 from common.cli.interview_debrief import minutes
 from common.cli.interview_screen import LIMIT, Interview, Lines
 from common.cli.markdown import plain
+from common.cli.screen import broken
 from common.course.catalogue import Problem, shown
 from common.course.readme import Folded
 from common.files import content, write_atomically
@@ -57,7 +57,7 @@ class Hunting(Interview):
         if self.trains:
             self.keys = self.keys.replace("h hint", "r run it  h hint")
         super().__init__(hunt.problem, attempt, fresh=fresh)
-        if fresh or not self.seen.exists():
+        if fresh or not self.seen.exists() or not hunt.problem.readme.examples:
             self.session.check(on_given(hunt, attempt))
         self._show_task()
 
@@ -97,7 +97,9 @@ class Hunting(Interview):
         diff = showing.against_the_clean_file(self.hunt, _text(self.attempt))
         return {
             "v": self.judged,
-            "d": lambda width: [learn.painted_diff(line) for line in diff],
+            "d": lambda width: [
+                learn.painted_diff(x) for line in diff for x in broken(line, width)
+            ],
             "t": self.task,
             "y": self._symptoms,
         }
@@ -117,9 +119,9 @@ class Hunting(Interview):
         if self.ending:
             super().on_verdict(verdict)
         elif about.checks:
-            stamp = f"Saved at {datetime.now():%H:%M:%S}."
+            stamp = self.stamp()
             self.saved = lambda w: [stamp, "", *_broken(showing.after_a_save(verdict), w)]
-            if self.view in ("task", "examples", "symptoms"):
+            if self.view != "submit?" and self.view != "give up?":
                 self.show("examples", self.saved)
         elif about.file != self.attempt.given and about.symptoms:
             self.show("run", lambda width: _broken(_outcome(verdict), width))
@@ -133,9 +135,18 @@ class Hunting(Interview):
             write_atomically(self.seen, "\n".join(showing.symptoms(self.given, verdict)) + "\n")
             self._draw(verdict)
             self.screen.draw()
+            self._check_what_was_saved()
         else:
             self.given = verdict
-            self.session.check(self._look())
+            if self.seen.exists():
+                self._check_what_was_saved()
+            else:
+                self.session.check(self._look())
+
+    def _check_what_was_saved(self) -> None:
+        """What came while the planted file was being looked at."""
+        if content(self.attempt.file) != self.began_as():
+            self.session.check(self._examples(self.problem))
 
     def _look(self) -> Request:
         """Run the planted file as somebody who uses it would."""

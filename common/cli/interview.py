@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.submit:
         if not attempt:
             raise CourseError(f"no attempt at {problem.key} is running")
-        return _submit_without_screen(problem, attempt)
+        return submit_without_screen(problem, attempt)
     require_terminal()
     fresh = attempt is None
     attempt = attempt or attempts.begin(problem, args.minutes or problem.readme.minutes)
@@ -65,7 +65,9 @@ async def _on_a_screen(problem: Problem, last: list[Attempt], fresh: bool) -> No
         last[0] = interview.attempt
 
 
-def _submit_without_screen(problem: Problem, attempt: Attempt) -> int:
+def submit_without_screen(problem: Problem, attempt: Attempt) -> int:
+    """Judge an attempt, and print what became of it."""
+
     async def judged() -> Verdict:
         judge = Judge()
         try:

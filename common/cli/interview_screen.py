@@ -40,6 +40,7 @@ class Interview:
         self.session = Session(LIMIT, self.on_verdict, request=self._examples)
         self.ending = ""  # why the hidden tests run
         self.verdicts: list[Verdict] = []  # of what is asked at the end
+        self.resumed = not fresh  # nothing was saved since it was opened
         self.view, self.body, self.offset = "", (lambda _: []), 0
         self.judged: Lines = lambda _: []
         self.saved: Lines = lambda _: ["Nothing saved yet."]
@@ -100,6 +101,11 @@ class Interview:
             "a": lambda width: plain(approach, width),
         }
 
+    def stamp(self) -> str:
+        """Of what an answer is."""
+        resumed, self.resumed = self.resumed, False
+        return "The file as it is:" if resumed else f"Saved at {datetime.now():%H:%M:%S}."
+
     # --- what happens
 
     def on_verdict(self, verdict: Verdict) -> None:
@@ -113,9 +119,9 @@ class Interview:
             self.judged = lambda width: [piece for line in lines for piece in wrapped(line, width)]
             self.show("end", self.judged)
             return
-        stamp = f"Saved at {datetime.now():%H:%M:%S}."
+        stamp = self.stamp()
         self.saved = lambda width: [stamp, "", *candidates_view(verdict, width)]
-        if self.view in ("task", "examples"):
+        if self.view in ("task", "examples", "hint", "symptoms", "run"):
             self.show("examples", self.saved)
 
     def on_key(self, key: str) -> None:
@@ -175,8 +181,9 @@ class Interview:
         total = round(60 * self.attempt.minutes)
         running = f"{left // 60:d}:{left % 60:02d} left"
         state = running if self.attempt.runs else f"{self.attempt.score} %"
+        done = (total - left, total) if self.attempt.runs else (self.attempt.score, 100)
         head = [
-            f"{learn.bar(total - left, total)} {state}   {self.problem.label}",
+            f"{learn.bar(*done)} {state}   {self.problem.label}",
             shown(self.attempt.file),
             "",
         ]

@@ -48,6 +48,7 @@ class Screen:
 
         self.page, self.on_key = page, on_key
         self.shown = page()
+        self.room = 1  # lines of the body that were shown last
         self.application: Application[None] = Application(
             Layout(Window(FormattedTextControl(self._text, show_cursor=False))),
             key_bindings=self._bindings(),
@@ -92,7 +93,7 @@ class Screen:
     def scroll(self, key: str) -> int | None:
         """The new offset, if this is a key that scrolls."""
         page = self.shown
-        room = max(self._size()[1] - len(page.head) - 2, 1)
+        room = self.room
         steps = {
             " ": room, "pagedown": room, "down": 1, "j": 1, "b": -room, "pageup": -room, "up": -1, "k": -1,
         }  # fmt: skip
@@ -116,6 +117,7 @@ class Screen:
         body = [part for line in page.body(columns) for part in broken(line, columns)]
         page.offset = max(min(page.offset, len(body) - 1), 0)
         page.hidden = max(len(body) - page.offset - room, 0)
+        self.room = room
         shown = body[page.offset : page.offset + room]
         more = f"({page.hidden} more lines: space)" if page.hidden else ""
         lines = [*head, *shown, *[""] * (room - len(shown)), more, *foot]

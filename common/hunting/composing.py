@@ -32,7 +32,7 @@ LEVELS = {
     1: Level("one bug in a problem's reference", (1, 1), 10),
     2: Level("two or three in a whole model", (2, 3), 20, "interview-01-gpt2-from-scratch"),
     3: Level("three to five in model, data, training and sampling", (3, 5), 45, "hunt-01-training-run"),
-    4: Level("two or three that nothing but numbers, a curve or a sample shows", (2, 3), 40, "hunt-01-training-run"),
+    4: Level("two or three that only numbers, a curve or a sample show", (2, 3), 40, "hunt-01-training-run"),
 }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def compose(level: int, seed: int, problem: Problem | None = None) -> Hunt:
     source = problem or find(rules.source)
     for tried in range(seed, seed + _TRIES):
         draw = random.Random(f"{level} {source.name} {tried}")
-        if planted := _drawn(source, level, draw.randint(*rules.bugs), draw):
+        if planted := _drawn(source, level, draw):
             return Hunt(level, tried, source, planted)
     raise CourseError(f"no hunt of level {level} can be made of {source.name} with seed {seed}")
 
@@ -153,16 +153,17 @@ def pool(problem: Problem, level: int) -> list[Mistake]:
     return [m for m in known if m.name in fits and measured.fails.get(m.name)]
 
 
-def _drawn(problem: Problem, level: int, count: int, draw: random.Random) -> tuple[Mistake, ...]:
-    """So many mistakes that can be told apart in one file, in its order; none where they cannot be found."""
-    known, chosen = pool(problem, level), list[Mistake]()
+def _drawn(problem: Problem, level: int, draw: random.Random) -> tuple[Mistake, ...]:
+    """Mistakes that can be told apart in one file, in its order; none where too few go together."""
+    least, most = LEVELS[level].bugs
+    count, known, chosen = draw.randint(least, most), pool(problem, level), list[Mistake]()
     for mistake in draw.sample(known, len(known)):
-        if _fits(problem, [*chosen, mistake]):
+        if len(chosen) < count and _fits(problem, [*chosen, mistake]):
             chosen.append(mistake)
-            if len(chosen) == count:
-                hunt = Hunt(level, 0, problem, tuple(chosen))
-                return tuple(sorted(chosen, key=lambda m: hunt.places(m)[0].line))
-    return ()
+    if len(chosen) < least:
+        return ()
+    hunt = Hunt(level, 0, problem, tuple(chosen))
+    return tuple(sorted(chosen, key=lambda m: hunt.places(m)[0].line))
 
 
 def _fits(problem: Problem, bugs: Sequence[Mistake]) -> bool:

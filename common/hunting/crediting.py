@@ -24,7 +24,8 @@ class Finding:
     """What became of one bug.
 
     Args:
-        places: where it stood. experiment: what shows it soonest. showed: what that gives on the planted file.
+        places: where it stood. experiment: what shows it soonest. showed: what that gives on the planted file, or
+            on the mended one where the bug was mended wrongly.
     """
 
     bug: Mistake
@@ -77,7 +78,8 @@ def debriefed(
         fate = Fate.MENDED if is_mended(bug) else Fate.MISSED
         if fate == Fate.MISSED and _touched(hunt, bug, text):
             fate = Fate.WRONGLY
-        shown = _experiment(hunt, own[bug.name], failed)
+        wrong_now = fate == Fate.WRONGLY and own[bug.name] & now.keys()
+        shown = _experiment(hunt, own[bug.name], now if wrong_now else failed)
         findings.append(Finding(bug, fate, tuple(hunt.places(bug)), *shown))
     return Debrief(tuple(findings), tuple(o for name, o in now.items() if name in broken))
 

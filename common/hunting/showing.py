@@ -73,7 +73,7 @@ def debrief(hunt: Hunt, found: Debrief, handed_in: Verdict) -> list[str]:
         lines.append("Broken now, and right before:")
         for outcome in found.broken[:5]:
             lines.append(f"    {outcome.sentence}")
-            lines += [f"        {fact}" for fact in outcome.facts[:2]]
+            lines += [f"        {fact}" for fact in outcome.facts[:3]]
         if len(found.broken) > 5:
             lines.append(f"    and {len(found.broken) - 5} more")
         lines.append("")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ class Attempt:
         used: minutes it took; None while the clock runs. passed, checks: of the hidden tests.
             In a hunt the bugs mended, and all of them.
         how: "submitted", "time was up" or "given up".
-        level, seed, planted: of a hunt; the names of its bugs.
+        level, seed: of a hunt. planted: its bugs, unreadable, to know it again.
     """
 
     problem: str
@@ -109,6 +110,11 @@ def history(problem: Problem | None = None) -> list[Attempt]:
     known = [problem.name] if problem else [p.name for p in problems() if p.is_interview]
     found = [attempt for name in known for attempt in _read(FOLDER / name)]
     return sorted(found, key=lambda attempt: attempt.begun)
+
+
+def unreadable(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of bugs in a form that tells nothing to who opens the record."""
+    return tuple(hashlib.sha256(name.encode()).hexdigest()[:12] for name in names)
 
 
 def hunts() -> list[Attempt]:
