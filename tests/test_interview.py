@@ -135,7 +135,7 @@ def test_an_endless_loop_is_told_and_costs_the_score(screen, checkout: Path, gpt
 
 def test_what_is_asked_for_wrongly_is_told(gpt2):
     for arguments, says in {
-        ("9",): "there is no problem",
+        ("99",): "there is no problem",
         ("6", "--minutes", "0"): "--minutes must be above 0",
         ("6", "--submit"): "no attempt at interview-06 is running",
         ("6",): "needs a terminal",

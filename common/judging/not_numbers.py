@@ -26,8 +26,12 @@ def first_not_a_number(check: Check, outcome: Outcome, module: ModuleType) -> st
     step = next((s for s in reversed(recording.steps) if _has(s.value)), None)
     while step and (before := [s for s in step.inputs if _has(s.value)]):
         step = before[0]
-    if step is None or any(map(_has, step.given)):
-        return ""  # it came in from outside
+    if (
+        step is None
+        or any(map(_has, step.given))
+        or step.operation.strip("_").startswith(("empty", "new_empty"))
+    ):
+        return ""  # it came in from outside, or out of memory that nobody has written to yet
     line = step.places[-1][1]
     return f"The first NaN on the way there is made in line {line}, `{line_of(line, module)}`{_how(step)}."
 
