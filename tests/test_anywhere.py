@@ -260,7 +260,8 @@ def test_what_is_printed_can_be_typed_there(checkout: Path, tmp_path: Path):
     [
         ("attn", "did you mean 02-attention-basics"),
         ("attention", "could be 02-attention-basics, 03-scaled-attention"),
-        ("kv", ""), ("causal", ""), ("18-kv-cahe", "did you mean 18-kv-cache"),
+        ("feedforward", ""), ("causal", ""), ("18-kv-cahe", "did you mean 18-kv-cache"),
+        ("kv", "could be 18-kv-cache or interview-07-kv-cache: name one"),
     ],
 )  # fmt: skip
 def test_names_and_near_misses(gpt2, typed: str, says: str):
