@@ -125,6 +125,10 @@ def test_no_gradients_are_kept(solution):
                     because="Nothing is trained here, so both models work under torch.no_grad().")
     assert_true(torch.is_grad_enabled(), "generate leaves gradients switched off",
                 because="torch.no_grad() as a decorator or in a with statement ends with the call.")
+    with torch.no_grad():
+        solution.generate(target, draft, prompt(), 2, 2, seeded(1))
+        assert_true(not torch.is_grad_enabled(), "called under torch.no_grad(), generate leaves gradients switched on",
+                    because="Afterwards gradients are as they were, on or off.")
 
 
 # --- the rounds ----------------------------------------------------------------------------------

@@ -137,3 +137,25 @@ def test_dpo_loss_leaves_gradients_switched_on(solution):
         because="torch.no_grad() in a with statement ends with it; torch.set_grad_enabled(False) as a plain call does "
         "not.",
     )  # fmt: skip
+
+
+def test_dpo_loss_leaves_gradients_off_where_they_were(solution):
+    with torch.no_grad():
+        solution.dpo_loss(model(), model(gain=0.7), *texts())
+        on = torch.is_grad_enabled()
+    assert_true(
+        not on, "called under torch.no_grad(), dpo_loss leaves gradients switched on",
+        because="Afterwards gradients are as they were, on or off; with torch.no_grad(): puts back what it found.",
+    )  # fmt: skip
+
+
+def test_a_frozen_reference_stays_frozen(solution):
+    reference = model(gain=0.7)
+    frozen = [p for p in reference.parameters()]
+    for p in frozen:
+        p.requires_grad_(False)
+    solution.dpo_loss(model(), reference, *texts())
+    assert_true(
+        not any(p.requires_grad for p in frozen), "a frozen reference can be trained again after dpo_loss",
+        because="The function changes none of its inputs, so whoever froze the reference finds it frozen.",
+    )  # fmt: skip
