@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from common.course.mistakes import Mistake
 from common.hunting.composing import Hunt, Place
+from common.hunting.effects import effects
 from common.judging.records import Outcome, Status, Verdict
 
 
@@ -102,8 +103,11 @@ def suspects(hunt: Hunt, given: Verdict, handed_in: Verdict, text: str) -> dict[
 def _broken(hunt: Hunt, given: Verdict, handed_in: Verdict) -> set[str]:
     """Names of the checks that fail and that no bug which is still there explains."""
     failed, now = _wrong(given).keys(), _wrong(handed_in).keys()
-    own = [hunt.own_checks(bug) or frozenset(failed) for bug in hunt.planted]
-    return {*now} - ({*failed} if any(each & now for each in own) else set())
+    still = [bug for bug in hunt.planted if (hunt.own_checks(bug) or frozenset(failed)) & now]
+    explained = {*failed} if still else set[str]()
+    if len(hunt.planted) > 1:  # one bug may have hidden what another one fails
+        explained.update(*(effects(hunt.problem).fails[bug.name] for bug in still))
+    return {*now} - explained
 
 
 def _with_clean_lines(hunt: Hunt, bug: Mistake, text: str) -> str:
