@@ -151,7 +151,7 @@ def test_dpo_loss_leaves_gradients_off_where_they_were(solution):
 
 def test_a_frozen_reference_stays_frozen(solution):
     reference = model(gain=0.7)
-    frozen = [p for p in reference.parameters()]
+    frozen = list(reference.parameters())
     for p in frozen:
         p.requires_grad_(False)
     solution.dpo_loss(model(), reference, *texts())
