@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from common.cli import learn
+from common.cli import learn, main
 from common.cli.markdown import plain
 from common.cli.screen import Page, Screen, broken, require_terminal
 from common.course.catalogue import Problem, find, road, shown
@@ -54,11 +54,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     require_terminal()
     if hunted := asyncio.run(_on_a_screen(start, args.limit, think=args.think)):
-        from common.cli import hunt
-
-        parser = argparse.ArgumentParser()
-        hunt.add_arguments(parser)
-        return hunt.run(parser.parse_args([hunted.key]))
+        return main(["hunt", hunted.key])
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from common.course.catalogue import Problem, find
 from common.errors import UsageError
+from common.judging.records import function_of
 
 DEFAULT = Path(__file__).with_name("requirements.toml")
 REST = "rest"  # the requirement that takes every test that no other one names
@@ -158,11 +159,6 @@ def read_scheme(path: Path | None = None) -> Scheme:
 def rounded(points: Fraction) -> float:
     """To hundredths, halves up."""
     return int(points * 100 + Fraction(1, 2)) / 100
-
-
-def function_of(check: str) -> str:
-    """The test function that a check is a case of."""
-    return check.partition("[")[0]
 
 
 def _requirement(name: str, table: Any, where: str) -> Requirement:

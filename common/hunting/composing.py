@@ -167,16 +167,16 @@ def _drawn(problem: Problem, level: int, draw: random.Random) -> tuple[Mistake, 
 
 
 def _fits(problem: Problem, bugs: Sequence[Mistake]) -> bool:
-    clean = problem.reference_text
-    try:
-        text = plant(clean, bugs)
-        if text == clean or gives_itself_away(text, clean):
-            return False
-    except (DoesNotApply, SyntaxError):
+    """Whether the last of these mistakes goes with the others in one file."""
+    *others, last = bugs
+    if others and not effects(problem).apart.isdisjoint(
+        frozenset((last.name, m.name)) for m in others
+    ):
         return False
     hunt = Hunt(0, 0, problem, tuple(bugs))
-    if len(bugs) > 1:
-        apart = effects(problem).apart
-        if any(frozenset((bugs[-1].name, m.name)) in apart for m in bugs[:-1]):
-            return False
-    return all(own is None or own for own in map(hunt.own_checks, bugs))
+    if any(own is not None and not own for own in map(hunt.own_checks, bugs)):
+        return False
+    try:
+        return hunt.text != hunt.clean and not gives_itself_away(hunt.text, hunt.clean)
+    except (DoesNotApply, SyntaxError):
+        return False

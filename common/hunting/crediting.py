@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,7 +63,7 @@ def debriefed(
         undone: by the bug's name, the verdicts on what `suspects` gave.
     """
     failed, now = _wrong(given), _wrong(handed_in)
-    own = {bug.name: hunt.own_checks(bug) or frozenset(failed) for bug in hunt.planted}
+    own = {bug.name: _own(hunt, bug, given) for bug in hunt.planted}
     broken = _broken(hunt, given, handed_in)
 
     def is_mended(bug: Mistake) -> bool:
@@ -95,7 +95,7 @@ def suspects(hunt: Hunt, given: Verdict, handed_in: Verdict, text: str) -> dict[
         return {}
     texts = {}
     for bug in hunt.planted:
-        if not (hunt.own_checks(bug) or frozenset()) & now and _touched(hunt, bug, text):
+        if not _own(hunt, bug, given) & now and _touched(hunt, bug, text):
             texts[bug.name] = _with_clean_lines(hunt, bug, text)
     return texts
 
@@ -103,7 +103,7 @@ def suspects(hunt: Hunt, given: Verdict, handed_in: Verdict, text: str) -> dict[
 def _broken(hunt: Hunt, given: Verdict, handed_in: Verdict) -> set[str]:
     """Names of the checks that fail and that no bug which is still there explains."""
     failed, now = _wrong(given).keys(), _wrong(handed_in).keys()
-    still = [bug for bug in hunt.planted if (hunt.own_checks(bug) or frozenset(failed)) & now]
+    still = [bug for bug in hunt.planted if _own(hunt, bug, given) & now]
     explained = {*failed} if still else set[str]()
     if len(hunt.planted) > 1:  # one bug may have hidden what another one fails
         explained.update(*(effects(hunt.problem).fails[bug.name] for bug in still))
@@ -111,8 +111,7 @@ def _broken(hunt: Hunt, given: Verdict, handed_in: Verdict) -> set[str]:
 
 
 def _with_clean_lines(hunt: Hunt, bug: Mistake, text: str) -> str:
-    before, after = hunt.text.splitlines(), text.splitlines()
-    edits = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    after, edits = text.splitlines(), _edits(hunt, text)
 
     def start(line: int) -> int:
         return next(
@@ -137,14 +136,24 @@ def _with_clean_lines(hunt: Hunt, bug: Mistake, text: str) -> str:
     return "\n".join(after) + "\n"
 
 
+def _edits(hunt: Hunt, text: str) -> Sequence[tuple[str, int, int, int, int]]:
+    """What was done to the planted file, as difflib tells it."""
+    before, after = hunt.text.splitlines(), text.splitlines()
+    return difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+
+
+def _own(hunt: Hunt, bug: Mistake, given: Verdict) -> frozenset[str]:
+    """The checks that tell of this bug alone; of an only one all that fail."""
+    return hunt.own_checks(bug) or frozenset(_wrong(given))
+
+
 def _wrong(verdict: Verdict) -> dict[str, Outcome]:
     return {o.name: o for o in verdict.outcomes if o.status != Status.PASSED}
 
 
 def _touched(hunt: Hunt, bug: Mistake, text: str) -> bool:
     """Whether any line of the bug, or the gap that it left, was edited."""
-    before, after = hunt.text.splitlines(), text.splitlines()
-    edits = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    edits = _edits(hunt, text)
     for place in hunt.places(bug):
         first, last = place.line - 1, place.line - 1 + max(len(place.was), 1)
         for kind, i, j, _, _ in edits:
@@ -168,8 +177,7 @@ def hints(hunt: Hunt, given: Verdict) -> list[tuple[str, str]]:
     """For each bug the experiment that shows it, then the name of what holds it: a title and a text each."""
     failed, found = _wrong(given), []
     for number, bug in enumerate(hunt.planted, 1):
-        own = hunt.own_checks(bug) or frozenset(failed)
-        experiment, _ = _experiment(hunt, own, failed)
+        experiment, _ = _experiment(hunt, _own(hunt, bug, given), failed)
         line = hunt.places(bug)[0].line
         found.append((f"Bug {number}: an experiment", experiment))
         found.append((f"Bug {number}: a place", f"It is in `{_holder(hunt.text, line)}`."))

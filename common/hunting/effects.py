@@ -17,6 +17,7 @@ from common.course.catalogue import HUNTS, Problem, find, shown
 from common.course.mistakes import DoesNotApply, Mistake
 from common.errors import CourseError
 from common.files import write_atomically
+from common.judging.records import function_of
 
 FILE = HUNTS / "effects.json"
 SOURCES = ("interview-01-gpt2-from-scratch", "hunt-01-training-run")
@@ -100,8 +101,8 @@ def told_apart(problem: Problem, one: Mistake, other: Mistake, fails: Fails) -> 
 
 def own_checks(bug: str, planted: Iterable[str], fails: Fails) -> frozenset[str]:
     """The checks that a bug fails and of which no other planted one fails a case."""
-    others = {c.partition("[")[0] for name in planted if name != bug for c in fails[name]}
-    return frozenset(c for c in fails[bug] if c.partition("[")[0] not in others)
+    others = {function_of(c) for name in planted if name != bug for c in fails[name]}
+    return frozenset(c for c in fails[bug] if function_of(c) not in others)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from common.course.catalogue import shown
 from common.errors import CourseError, UsageError
 from common.files import write_atomically
 from common.hunting.composing import Hunt
+from common.judging.records import function_of
 
 NAME = "60-find-the-bugs"
 _POINTS = 10
@@ -47,7 +48,7 @@ def _requirements(hunt: Hunt) -> list[str]:
     share = (_POINTS - _BROKEN) / len(hunt.planted)
     for number, bug in enumerate(hunt.planted, 1):
         if own := hunt.own_checks(bug):
-            tests = sorted({check.partition("[")[0] for check in own})
+            tests = sorted(set(map(function_of, own)))
             lines += [
                 f'["60".bug{number}]',
                 f"title = {_quoted(f'Line {hunt.places(bug)[0].line}: {bug.name}')}",

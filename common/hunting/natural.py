@@ -7,6 +7,7 @@ import builtins
 import io
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 
 _KNOWN = {*dir(builtins), "__name__", "__file__"}
@@ -35,10 +36,16 @@ def without_unused_imports(text: str, clean: str) -> str:
 
 def gives_itself_away(text: str, clean: str) -> str:
     """What a linter or a quick eye would point at in a planted text that its clean version has not; or nothing."""
-    for what, of in _TELLS.items():
-        if new := set(of(text)) - set(of(clean)):
+    known = _tells(clean)
+    for what, seen in _tells(text).items():
+        if new := seen - known[what]:
             return f"{what}: {sorted(new)[0]}"
     return ""
+
+
+@cache
+def _tells(text: str) -> dict[str, frozenset[str]]:
+    return {what: frozenset(of(text)) for what, of in _TELLS.items()}
 
 
 def _unused_imports(text: str) -> set[str]:

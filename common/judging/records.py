@@ -22,6 +22,11 @@ class Status(StrEnum):
         return self in (Status.FAILED, Status.ERROR)
 
 
+def function_of(check: str) -> str:
+    """The test function that a check is a case of."""
+    return check.partition("[")[0]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One check, run on one solution.
