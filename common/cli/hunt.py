@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_history(attempts.hunts())))
         return 0
     if args.hand_out:
-        return _hand_out(compose(level or 2, args.seed or 0, problem), args.hand_out)
+        return _hand_out(compose(level or 3, args.seed or 0, problem), args.hand_out)
     going = None if args.new else _running(problem, level, args.seed)
     if args.submit:
         if not going:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.course.catalogue import shown
-from common.errors import CourseError, UsageError
+from common.errors import UsageError
 from common.files import write_atomically
 from common.hunting.composing import Hunt
 from common.judging.records import function_of
@@ -19,13 +19,8 @@ def hand_out(hunt: Hunt, folder: Path) -> None:
     """Write the course: the planted file as what a student starts from, and what mending each bug is worth.
 
     Raises:
-        UsageError: the folder is there already and holds something. CourseError: the checks need one process.
+        UsageError: the folder is there already and holds something.
     """
-    if hunt.problem.is_hunt:
-        raise CourseError(
-            f"a hunt of level {hunt.level} cannot be graded for a class yet, as its checks look into the file's "
-            "own objects: hand out one of level 1 or 2"
-        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{shown(folder)} is there already: name a new folder")
     problem, answers = folder / "problems" / NAME, folder / "solutions" / NAME

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 
 @dataclass(eq=False)
@@ -28,7 +29,10 @@ class Step:
         random: torch's random state then, from which dropout was drawn.
         training: the model's mode.
         error: (B, T, V), the gradient of the loss by the logits; none before backward().
-        stale: backward() added to gradients of an earlier step.
+        stale: names of the parameters that had a gradient of an earlier step when backward() began.
+        left: the gradients that backward() left, by name.
+        found: those of its parameters that the optimizer found, by name; none before its step.
+        rates: those of the optimizer's groups. optimizer: which one it was, 0 before its step.
     """
 
     ids: Tensor
@@ -36,7 +40,11 @@ class Step:
     random: Tensor
     training: bool
     error: Tensor | None = None
-    stale: bool = False
+    stale: list[str] = field(default_factory=list)
+    left: dict[str, Tensor] = field(default_factory=dict)
+    found: dict[str, Tensor] = field(default_factory=dict)
+    rates: list[float] = field(default_factory=list)
+    optimizer: int = 0
 
 
 @dataclass
@@ -44,6 +52,10 @@ class _Notes:
     """Of each module that was called with ids, its steps."""
 
     steps: list[tuple[nn.Module, Step]] = field(default_factory=list)
+    names: dict[nn.Module, dict[int, str]] = field(default_factory=dict)  # of those that learn
+    holding: dict[nn.Module, set[str]] = field(
+        default_factory=dict
+    )  # a gradient, as backward() begins
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if not (args and isinstance(args[0], Tensor) and torch.is_grad_enabled()):
@@ -63,15 +75,47 @@ class _Notes:
         )
         if step is None or logits is None:
             return
+        self._listen(module)
+        logits.register_hook(lambda error: self._going_back(module, step, error))
 
-        def going_back(error: Tensor) -> None:
-            step.error = error.detach().clone()
-            for p in module.parameters():
-                if p.grad is not None and p.grad.any():
-                    # Only backward() adds to it; torch.autograd.grad leaves it alone.
-                    p.register_post_accumulate_grad_hook(lambda _: setattr(step, "stale", True))
+    def _listen(self, module: nn.Module) -> None:
+        """Hear of each gradient; only backward() adds to one, torch.autograd.grad leaves it alone."""
+        if module in self.names:
+            return
+        self.names[module] = {id(p): name for name, p in module.named_parameters()}
+        for name, parameter in module.named_parameters():
 
-        logits.register_hook(going_back)
+            def left(p: Tensor, name: str = name) -> None:
+                if (step := self._going(module)) and p.grad is not None:
+                    step.left[name] = p.grad.clone()
+                    step.stale += [name] * (name in self.holding[module])
+
+            parameter.register_post_accumulate_grad_hook(left)
+
+    def _going(self, module: nn.Module) -> Step | None:
+        """The step of this module that backward() was last called in."""
+        return next(
+            (s for m, s in reversed(self.steps) if m is module and s.error is not None), None
+        )
+
+    def _going_back(self, module: nn.Module, step: Step, error: Tensor) -> None:
+        step.error = error.detach().clone()
+        held = ((name, p.grad) for name, p in module.named_parameters())
+        self.holding[module] = {
+            name for name, grad in held if grad is not None and bool(grad.any())
+        }
+
+    def updating(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        """Note what an optimizer finds; torch tells of the step of a subclass of its own twice."""
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        for module, names in self.names.items():
+            step = self._going(module)
+            if step is None or step.optimizer or not any(id(p) in names for p in held):
+                continue
+            step.optimizer = id(optimizer)
+            step.rates = [float(group["lr"]) for group in optimizer.param_groups]
+            for p in (p for p in held if id(p) in names):
+                step.found[names[id(p)]] = torch.zeros_like(p) if p.grad is None else p.grad.clone()
 
 
 @contextmanager
@@ -80,6 +124,7 @@ def _noting() -> Generator[_Notes]:
     handles = [
         register_module_forward_pre_hook(notes.before),
         register_module_forward_hook(notes.after),
+        register_optimizer_step_pre_hook(notes.updating),
     ]
     try:
         yield notes

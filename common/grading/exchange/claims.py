@@ -180,16 +180,18 @@ class Optimizer:
 def is_step(step: Any) -> bool:
     """Whether this is what common.testing.recording notes of a step."""
     kinds = {
-        "ids": Tensor,
-        "before": dict,
-        "random": Tensor,
-        "training": bool,
-        "error": Tensor,
-        "stale": bool,
-    }
+        "ids": Tensor, "before": dict, "random": Tensor, "training": bool, "error": Tensor, "stale": list,
+        "left": dict, "found": dict, "rates": list, "optimizer": int,
+    }  # fmt: skip
     return (
         isinstance(step, dict)
         and step.keys() == kinds.keys()
         and all(isinstance(step[name], kind) for name, kind in kinds.items())
-        and all(isinstance(n, str) and isinstance(p, Tensor) for n, p in step["before"].items())
+        and all(isinstance(name, str) for name in step["stale"])
+        and all(isinstance(rate, float) for rate in step["rates"])
+        and all(
+            isinstance(n, str) and isinstance(p, Tensor)
+            for part in ("before", "left", "found")
+            for n, p in step[part].items()
+        )
     )

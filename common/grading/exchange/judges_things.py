@@ -18,6 +18,7 @@ from common.grading.exchange.standins import (
     RemoteFunction,
     RemoteIterator,
     RemoteModule,
+    RemoteObject,
 )
 from common.grading.exchange.values import Reader, Unknown, Writer
 from common.grading.exchange.wire import Wire
@@ -91,7 +92,9 @@ class JudgesThings(Peer):
 
     def attributes(self, module: nn.Module) -> list[str]:
         own = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
-        return [k for k, v in own.items() if _is_plain(v) or isinstance(v, GPT2Config)]
+        return [
+            k for k, v in own.items() if _is_plain(v) or isinstance(v, GPT2Config | RemoteObject)
+        ]
 
     def make(self, reader: Reader, number: int, about: dict[str, Any]) -> Any:
         kind = about["kind"]

@@ -1,12 +1,11 @@
 """A training run, third part: the block, the whole model, and where its weights start.
 
-Attention and MLP are stood in for by parts whose answers are known. Shapes: B batch, T tokens, C n_embd, V vocab_size.
+What a part is given and gives is read off by hooks. Shapes: B batch, T tokens, C n_embd, V vocab_size.
 """
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from common.testing import (
     assert_close,
@@ -30,28 +29,32 @@ def settings(solution, **changes):
     return solution.Settings(**{**sizes, **changes})
 
 
-class Part(nn.Module):
-    """Gives what it was told to give, and keeps what it was given."""
+class Listener:
+    """What a part was given and gave when it was last called; None before."""
 
-    def __init__(self, gives):
-        super().__init__()
-        self.gives = gives
+    def __init__(self, part):
+        self.given = self.gave = None
+        part.register_forward_hook(self.listen)
 
-    def forward(self, x):
-        self.seen = x.detach().clone()
-        return self.gives.expand_as(x).clone()
+    def listen(self, _, args, output):
+        self.given, self.gave = args[0].detach().clone(), output.detach().clone()
 
 
 # --- the block ------------------------------------------------------------------------------------
 
 
 def through_block(solution):
-    """Input and output of a block in eval mode whose attention and MLP give fixed numbers."""
-    block = fill(solution.Block(settings(solution)))
-    block.attn, block.mlp = Part(draw("attention", B, T, C)), Part(draw("mlp", B, T, C))
+    """A block in eval mode, its input and output, and what listened to its attention and its MLP."""
+    block = fill(solution.Block(settings(solution))).eval()
+    attn, mlp = Listener(block.attn), Listener(block.mlp)
     x = 2 + 3 * draw("x", B=B, T=T, C=C)
     with torch.no_grad():
-        return block.eval(), x, block(x)
+        out = block(x)
+    for name, part in (("attn", attn), ("mlp", mlp)):
+        observe(f"{name} is called", part.gave is not None)
+        if part.gave is None:
+            fail(f"{name} is never called", because="A block is attention and MLP, each added to the stream.")
+    return block, x, out, attn, mlp
 
 
 def normed(x, norm):
@@ -60,27 +63,27 @@ def normed(x, norm):
 
 def test_attention_reads_the_normalised_stream(solution):
     """Hook attn and compare what it is given with ln_1(x)."""
-    block, x, _ = through_block(solution)
+    block, x, _, attn, _ = through_block(solution)
     assert_close(
-        block.attn.seen, normed(x, block.ln_1), "what attn is given",
+        attn.given, normed(x, block.ln_1), "what attn is given",
         because="The block is pre-norm: attention reads ln_1 of the stream as it comes in.", atol=1e-4,
     )
 
 
 def test_the_mlp_reads_the_normalised_stream_after_attention(solution):
     """Hook mlp and compare what it is given with ln_2(x + what attn gave)."""
-    block, x, _ = through_block(solution)
+    block, x, _, attn, mlp = through_block(solution)
     assert_close(
-        block.mlp.seen, normed(x + block.attn.gives, block.ln_2), "what mlp is given",
+        mlp.given, normed(x + attn.gave, block.ln_2), "what mlp is given",
         because="The MLP reads ln_2 of the stream, to which attention has been added by then.", atol=1e-4,
     )
 
 
 def test_the_block_adds_both_to_the_stream(solution):
     """Subtract a block's input from its output: what is left is what attn and mlp gave."""
-    block, x, out = through_block(solution)
+    _, x, out, attn, mlp = through_block(solution)
     assert_close(
-        out - x, block.attn.gives + block.mlp.gives, "a block's output less its input",
+        out - x, attn.gave + mlp.gave, "a block's output less its input",
         because="The stream is handed on as it is, not normalised, and what attention and MLP give is added to it.",
         atol=1e-4,
     )
@@ -90,9 +93,11 @@ def test_the_block_adds_both_to_the_stream(solution):
 def test_what_is_added_is_dropped_and_the_stream_is_not(solution, part):
     """Let one part give 1 everywhere and the other 0: in train mode the stream moves by 0, or by 1 scaled up."""
     block = fill(solution.Block(settings(solution)))
-    block.attn, block.mlp = (Part(torch.tensor(float(part == name))) for name in ("attn", "mlp"))
     x = torch.full((40, T, C), 5.0)
     with torch.no_grad():
+        for name in ("attn", "mlp"):
+            getattr(block, name).c_proj.weight.zero_()
+            getattr(block, name).c_proj.bias.fill_(float(part == name))
         added = block.train()(x) - x
     assert_dropped(
         added, 1.0, RATE, f"what {part} adds to the stream",
@@ -104,25 +109,10 @@ def test_what_is_added_is_dropped_and_the_stream_is_not(solution, part):
 # --- the model ------------------------------------------------------------------------------------
 
 
-class Layer(nn.Module):
-    """Stands in for a block: doubles the stream, adds its number, and keeps both."""
-
-    def __init__(self, number):
-        super().__init__()
-        self.number = number
-
-    def forward(self, x):
-        self.seen = x.detach().clone()
-        self.gave = (2 * x + self.number * torch.arange(C)).detach()
-        return 2 * x + self.number * torch.arange(C)
-
-
 def gpt(solution, **changes):
-    """A model whose three blocks are stood in for, in eval mode."""
-    model = fill(solution.GPT(settings(solution, **changes), V))
-    for i in range(3):
-        model.blocks[i] = Layer(i + 1)
-    return model.eval()
+    """A model of three blocks in eval mode, and what listens to them."""
+    model = fill(solution.GPT(settings(solution, **changes), V)).eval()
+    return model, [Listener(block) for block in model.blocks]
 
 
 def ids(length=T):
@@ -133,7 +123,7 @@ def ids(length=T):
 def test_there_are_logits_for_every_token(solution, length):
     """Print the shape of the logits, for texts of 1 to context tokens."""
     assert_shape(
-        gpt(solution)(ids(length)), (B, length, V), "model(ids)",
+        gpt(solution)[0](ids(length)), (B, length, V), "model(ids)",
         because="Each position has a logit for every token of the vocabulary, however long the text is.",
     )
 
@@ -141,12 +131,12 @@ def test_there_are_logits_for_every_token(solution, length):
 @pytest.mark.parametrize("length", [N, T, 1])
 def test_the_first_block_reads_the_sum_of_both_embeddings(solution, length):
     """Hook the first block: it is given wte(ids) + wpe(0, 1, 2, ...), also for a text shorter than context."""
-    model, text = gpt(solution), ids(length)
+    (model, blocks), text = gpt(solution), ids(length)
     with torch.no_grad():
         model(text)
         right = model.wte.weight[text] + model.wpe.weight[:length]
     assert_close(
-        model.blocks[0].seen, right, f"what the first block is given for {length} tokens, context={N},",
+        blocks[0].given, right, f"what the first block is given for {length} tokens, context={N},",
         because="It is the token's embedding plus that of its position, and positions are counted from 0 in every "
         "text.",
     )
@@ -154,39 +144,38 @@ def test_the_first_block_reads_the_sum_of_both_embeddings(solution, length):
 
 def test_the_sum_of_the_embeddings_is_dropped(solution):
     """Set all of wte to 3 and all of wpe to -2: in train mode the first block is given 0, or 1 scaled up."""
-    model = gpt(solution)
+    model, blocks = gpt(solution)
     with torch.no_grad():
         model.wte.weight.fill_(3.0)
         model.wpe.weight.fill_(-2.0)
         model.train()(ids().repeat(40, 1))
     assert_dropped(
-        model.blocks[0].seen, 1.0, RATE, "what the first block is given",
+        blocks[0].given, 1.0, RATE, "what the first block is given",
         because="Dropout acts on the sum of both embeddings, once.",
     )
 
 
 def test_the_stream_goes_through_all_blocks_in_order(solution):
     """Hook the blocks: each is given what the one before it gave."""
-    model = gpt(solution)
+    model, blocks = gpt(solution)
     with torch.no_grad():
         model(ids())
     for i in range(2):
-        seen = getattr(model.blocks[i + 1], "seen", None)
-        observe(f"block {i + 1} is used", seen is not None)
-        if seen is None:
+        observe(f"block {i + 1} is used", blocks[i + 1].given is not None)
+        if blocks[i + 1].given is None:
             fail(f"blocks[{i + 1}] is never called", because="The stream goes through every block.")
         assert_close(
-            seen, model.blocks[i].gave, f"what blocks[{i + 1}] is given",
+            blocks[i + 1].given, blocks[i].gave, f"what blocks[{i + 1}] is given",
             because="Each block reads what the one before it gave, the first one the embeddings.", atol=1e-4,
         )
 
 
 def test_the_logits_are_the_normed_stream_times_the_token_embedding(solution):
     """Hook the last block and compute ln_f and the head by hand."""
-    model = gpt(solution)
+    model, blocks = gpt(solution)
     with torch.no_grad():
         logits = model(ids())
-        right = normed(model.blocks[2].gave, model.ln_f) @ model.wte.weight.T
+        right = normed(blocks[2].gave, model.ln_f) @ model.wte.weight.T
     assert_close(
         logits, right, "model(ids)",
         because="What the last block gives goes through ln_f, and is multiplied with the token embedding: raw scores, "

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from common.testing import assert_close, assert_equal, assert_true, draw, draw_ids, observe
+from common.testing.generation import Known
 
 B, T, V = 3, 5, 13
 AXES = {"B": B, "T": T, "V": V}
@@ -25,11 +26,11 @@ def settings(solution, **changes):
 
 def loss_and_error(solution):
     """The loss of known logits, what it should be, and its gradient by the logits."""
-    logits = (2 * draw("logits", B, T, V)).requires_grad_()
+    logits = torch.nn.Parameter(2 * draw("logits", B, T, V))
     targets = draw_ids("targets", B, T, vocab_size=V)
     targets[1, 2] = 0
-    model = solution.GPT(settings(solution), V)
-    model.forward = lambda ids: logits
+    model = Known(lambda _: logits.clone())
+    model.logits = logits
     loss = solution.loss_of(model, draw_ids("inputs", B, T, vocab_size=V), targets)
     right = F.cross_entropy(logits.detach().flatten(0, 1), targets.flatten())
     (error,) = torch.autograd.grad(loss, logits)
@@ -69,8 +70,9 @@ def made(solution):
 def test_the_optimizer_is_adamw(solution):
     """Print the optimizer."""
     _, optimizer = made(solution)
+    classes = [kind.__name__ for kind in type(optimizer).__mro__]
     assert_true(
-        isinstance(optimizer, torch.optim.AdamW), f"the optimizer is of the class {type(optimizer).__name__}",
+        "AdamW" in classes, f"the optimizer is of the class {classes[0]}",
         because="AdamW takes the decay off the weights themselves; Adam adds it to the gradient, and divides it away.",
     )
 

@@ -1,17 +1,15 @@
-"""A training run, sixth part: what train does, read off short runs by hooks on model and optimizer.
+"""A training run, sixth part: what train does, read off short runs whose steps are recorded.
 
 Other parts of the file are asked rather than known: a rate is right where it is that of learning_rate, a loss where it
 is that of evaluate. Each character stands in the text once, so a token's id is its place. Shapes: B batch, T tokens.
 """
 
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 
 import torch
-from torch.nn.modules.module import register_module_forward_hook
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from common.testing import assert_close, assert_equal, assert_identical, assert_true, fail, observe
+from common.testing.recording import Step, record
 from common.testing.training_runs import once
 
 TEXT = "".join(chr(0x4E00 + i) for i in range(60))
@@ -21,33 +19,37 @@ SIZES = {
 }
 
 
-@dataclass(eq=False)
-class Update:
-    """One step of an optimizer.
+@dataclass(frozen=True)
+class Seen:
+    """A record's numbers."""
+
+    step: int
+    train_loss: float
+    val_loss: float
+    rate: float
+    grad_norm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run of train.
 
     Args:
-        ids: what the model was given for it; training: in which mode.
-        stale: the parameters that had a gradient already when backward() began.
-        left: the gradients that backward() left; found: those of its parameters that the optimizer found.
-        rates: those of its groups.
+        records: those that came back. told: the steps of those that on_record was given.
+        updates: each step with an update, which may be fewer or more than were asked for.
+        after: the weights in the end, by name. training, validation: both parts of the text, ids.
     """
 
-    ids: torch.Tensor
-    training: bool
-    stale: set = field(default_factory=set)
-    left: dict = field(default_factory=dict)
-    found: dict = field(default_factory=dict)
-    rates: list = field(default_factory=list)
-    optimizer: object = None
+    records: list[Seen]
+    told: list[int]
+    updates: list[Step]
+    after: dict[str, torch.Tensor]
+    training: torch.Tensor
+    validation: torch.Tensor
 
 
-@dataclass(eq=False)
-class Run:
-    """A run of train, and what hooks saw of it; `done` counts the updates at each call of on_record."""
-
-    updates: list = field(default_factory=list)
-    given: list = field(default_factory=list)
-    done: list = field(default_factory=list)
+def settings(solution, **changes):
+    return solution.Settings(**{**SIZES, **changes})
 
 
 def trained(solution, **changes):
@@ -56,46 +58,27 @@ def trained(solution, **changes):
 
 
 def watched(solution, **changes):
-    """Train on TEXT, and watch."""
-    run, waiting, hooked = Run(), [], set()
+    """Train on TEXT, and record it."""
+    told = []
+    given = {"text": TEXT, "settings": settings(solution, **changes), "on_record": told.append}
+    (model, tokenizer, records), steps = record(solution.train, **given)
+    return Run(
+        [Seen(**{field.name: getattr(r, field.name) for field in fields(Seen)}) for r in records],
+        [r.step for r in told],
+        [step for step in steps if step.optimizer],
+        {name: p.detach().clone() for name, p in model.named_parameters()},
+        *solution.split(tokenizer.encode(TEXT)),
+    )
 
-    def called(model, args, logits):
-        if not isinstance(model, solution.GPT) or not logits.requires_grad:
-            return
-        waiting[:] = [Update(args[0].clone(), model.training)]
-        logits.register_hook(lambda _, update=waiting[0]: goes_back(model, update))
-        if id(model) not in hooked:
-            hooked.add(id(model))
-            for p in model.parameters():
-                p.register_post_accumulate_grad_hook(left)
 
-    def goes_back(model, update):
-        update.stale = {id(p) for p in model.parameters() if p.grad is not None and bool(p.grad.any())}
-
-    def left(p):
-        waiting[-1].left[id(p)] = p.grad.clone()
-
-    def before(optimizer, *_):
-        if not waiting:
-            return  # torch tells of the step of a subclass of AdamW's twice
-        run.updates.append(waiting.pop())
-        run.updates[-1].optimizer = optimizer
-        run.updates[-1].rates = [float(group["lr"]) for group in optimizer.param_groups]
-        for p in (p for group in optimizer.param_groups for p in group["params"]):
-            run.updates[-1].found[id(p)] = torch.zeros_like(p) if p.grad is None else p.grad.clone()
-
-    def on_record(record):
-        run.given.append(record)
-        run.done.append(len(run.updates))
-
-    settings = solution.Settings(**{**SIZES, **changes})
-    with ExitStack() as watching:
-        watching.callback(register_module_forward_hook(called).remove)
-        watching.callback(register_optimizer_step_pre_hook(before).remove)
-        run.model, run.tokenizer, run.records = solution.train(TEXT, settings, on_record)
-    run.settings = settings
-    run.training, run.validation = solution.split(run.tokenizer.encode(TEXT))
-    return run
+def evaluated(solution, weights, part):
+    """The loss of a model with these weights on a part of the text."""
+    sizes = settings(solution)
+    model = solution.GPT(sizes, len(TEXT))
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(weights[name])
+    return solution.evaluate(model, part, sizes)
 
 
 def norm_of(gradients):
@@ -118,18 +101,20 @@ def test_on_record_gets_each_record(solution):
     """Count the calls of on_record beside the records."""
     run = trained(solution)
     assert_equal(
-        [record.step for record in run.given], [record.step for record in run.records],
-        "the list of steps that on_record is told of",
+        run.told, [record.step for record in run.records], "the list of steps that on_record is told of",
         because="on_record is called with each record, so that a run can be watched.",
     )
 
 
 def test_a_record_shows_the_model_after_its_updates(solution):
-    """Print, at each record, how many updates the optimizer has made."""
-    run = trained(solution)
-    right = [record.step for record in run.given]
+    """Evaluate the model as it is after each update, and look for the loss of each record among them."""
+    run = trained(solution, grad_clip=1.0)
+    weights = [*(update.before for update in run.updates), run.after]
+    losses = [evaluated(solution, each, run.validation) for each in weights]
+    found = [min(range(len(losses)), key=lambda n: abs(losses[n] - record.val_loss)) for record in run.records]
+    right = [record.step for record in run.records]
     assert_equal(
-        run.done, right, f"the list of how many updates are made when the records of steps {right} come",
+        found, right, f"the list of how many updates are made when the records of steps {right} come",
         because="The record of a step is made after its update, and before the next.",
     )
 
@@ -139,16 +124,12 @@ def still(solution):
     return trained(solution, max_lr=1e-12, min_lr=1e-13)
 
 
-def evaluated(solution, run, part):
-    return solution.evaluate(run.model, part, run.settings)
-
-
 def test_the_validation_loss_is_that_of_the_validation_text(solution):
     """Evaluate the model that comes back on both parts of the text, and compare with the last record."""
     run = still(solution)
     found = torch.tensor([float(record.val_loss) for record in run.records])
     assert_close(
-        found, torch.full_like(found, evaluated(solution, run, run.validation)),
+        found, torch.full_like(found, evaluated(solution, run.after, run.validation)),
         "the records' val_loss, at a rate of 1e-12,", because="It is evaluate's on the validation part of the text.",
     )
 
@@ -158,7 +139,7 @@ def test_the_training_loss_is_that_of_a_part_of_the_training_text(solution):
     run, found = still(solution), []
     n = len(run.validation)
     for start in range(max(1, len(run.training) - n + 1)):
-        found.append(evaluated(solution, run, run.training[start : start + n]))
+        found.append(evaluated(solution, run.after, run.training[start : start + n]))
     given = float(run.records[-1].train_loss)
     observe("train_loss", torch.tensor(given))
     near = min(found, key=lambda loss: abs(loss - given))
@@ -173,11 +154,10 @@ def test_the_training_loss_is_that_of_a_part_of_the_training_text(solution):
 
 def test_a_record_holds_the_rate_of_its_step(solution):
     """Print the records' rates beside learning_rate(step)."""
-    run = trained(solution)
-    rated = [record for record in run.records if record.step]
+    rated, sizes = [record for record in trained(solution).records if record.step], settings(solution)
     assert_close(
         torch.tensor([float(record.rate) for record in rated]),
-        torch.tensor([float(solution.learning_rate(record.step, run.settings)) for record in rated]),
+        torch.tensor([float(solution.learning_rate(record.step, sizes)) for record in rated]),
         "the records' rates", because="The rate of a record is learning_rate at its step.", atol=1e-7,
     )
 
@@ -263,7 +243,7 @@ def test_dropout_is_on_in_training(solution):
 
 def test_gradients_of_earlier_steps_are_cleared(solution):
     """Print p.grad before each backward()."""
-    stale = [i for i, update in enumerate(trained(solution).updates, 1) if update.stale & update.found.keys()]
+    stale = [i for i, update in enumerate(trained(solution).updates, 1) if update.found.keys() & update.stale]
     assert_equal(
         stale, [], "the list of steps in which backward() adds to gradients that are there already",
         because="Each update follows the gradient of its own batch: what the last one left is cleared before "
@@ -298,7 +278,7 @@ def test_each_update_has_the_rate_of_its_step(solution):
     run = trained(solution)
     lowest = torch.tensor([min(update.rates) for update in run.updates])
     highest = torch.tensor([max(update.rates) for update in run.updates])
-    right = [float(solution.learning_rate(step, run.settings)) for step in range(1, len(run.updates) + 1)]
+    right = [float(solution.learning_rate(step, settings(solution))) for step in range(1, len(run.updates) + 1)]
     for what, found in (("lowest", lowest), ("highest", highest)):
         assert_close(
             found, torch.tensor(right), f"the {what} rate of the optimizer's groups at each update",
@@ -309,7 +289,7 @@ def test_each_update_has_the_rate_of_its_step(solution):
 
 def test_one_optimizer_makes_all_updates(solution):
     """Print id(optimizer) in each step, or how many steps its state has counted."""
-    count = len({id(update.optimizer) for update in trained(solution).updates})
+    count = len({update.optimizer for update in trained(solution).updates})
     assert_equal(
         count, 1, "the number of optimizers that make the updates",
         because="AdamW goes by averages over past gradients, which a new one has not seen.",
@@ -320,7 +300,7 @@ def test_one_optimizer_makes_all_updates(solution):
 
 
 def weights(run):
-    return torch.cat([p.detach().flatten() for p in run.model.parameters()])
+    return torch.cat([p.flatten() for p in run.after.values()])
 
 
 def test_the_same_settings_give_the_same_run(solution):
