@@ -26,9 +26,9 @@ from common.hunting.handing_out import hand_out
 from common.judging.collecting import checks_of
 from common.judging.diagnosis import module_with
 from common.judging.examples import try_examples
-from common.judging.loading import execute, load
+from common.judging.loading import load
 from common.judging.records import Request, Verdict
-from common.judging.runner import outcomes_of
+from common.judging.runner import outcomes_of, run
 from common.learner import attempts
 
 TRAINING_RUN = find("hunt-01-training-run")
@@ -47,9 +47,7 @@ def drawn(count: int, levels: tuple[int, ...] = (1, 2, 3, 4)) -> list[Hunt]:
 
 def verdict_on(hunt: Hunt, text: str) -> Verdict:
     """All checks on a text, in this process."""
-    module = execute(text, hunt.problem.reference)
-    request = Request(hunt.problem.name, hunt.problem.reference, source=text)
-    return Verdict(request, outcomes=tuple(outcomes_of(hunt.problem, module)))
+    return run(Request(hunt.problem.name, hunt.problem.reference, source=text), budget=0)
 
 
 # --- the files that are there only to be hunted in ----------------------------------------------

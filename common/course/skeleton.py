@@ -14,6 +14,7 @@ import re
 import textwrap
 from functools import cache
 
+from common.course.outline import around, name_at
 from common.errors import CourseError
 
 _LESSON = re.compile(r"(?P<indent> *)# lesson(?:: (?P<says>.*))?$")
@@ -77,7 +78,7 @@ def _hole(
     out = textwrap.wrap(
         f"TODO({key}): {says}", _WIDTH, initial_indent=lead, subsequent_indent=lead, break_on_hyphens=False
     )  # fmt: skip
-    name = _name_at(tree, number + 1)
+    name = name_at(tree, number + 1)
     instead = [m["code"] for line in block[1:] if (m := _INSTEAD.match(line))]
     if instead:
         out += ["", *(indent + code for code in instead)]
@@ -97,7 +98,7 @@ def _end(tree: ast.Module, lines: list[str], start: int) -> tuple[int, int]:
             return number, number + 1
         if _LESSON.match(lines[number]):
             break
-    function = _around(tree, start + 1, (ast.FunctionDef,))
+    function = [n for n in around(tree, start + 1) if isinstance(n, ast.FunctionDef)]
     if not function:
         raise CourseError(f"line {start + 1}: this lesson has no end: `# end of lesson`")
     end = function[-1].end_lineno
@@ -117,22 +118,3 @@ def _private(tree: ast.Module, lines: list[str]) -> dict[int, int]:
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         out[first - 1] = node.end_lineno
     return out
-
-
-def _name_at(tree: ast.Module, line: int) -> str:
-    return ".".join(n.name for n in _around(tree, line, (ast.FunctionDef, ast.ClassDef)))
-
-
-def _around(
-    tree: ast.Module, line: int, kinds: tuple[type, ...]
-) -> list[ast.FunctionDef | ast.ClassDef]:
-    """The definitions that hold a line, the outermost first. A mark may be the last line of a body."""
-    found, body = [], tree.body
-    while True:
-        starts = [n for n in body if isinstance(n, ast.stmt) and n.lineno <= line]
-        last = starts[-1] if starts else None
-        if not isinstance(last, ast.FunctionDef | ast.ClassDef):
-            return found
-        if isinstance(last, kinds):
-            found.append(last)
-        body = last.body

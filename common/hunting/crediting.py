@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from common.course.mistakes import Mistake
+from common.course.outline import name_at
 from common.hunting.composing import Hunt, Place
 from common.hunting.effects import effects
 from common.judging.records import Outcome, Status, Verdict
@@ -180,18 +181,10 @@ def hints(hunt: Hunt, given: Verdict) -> list[tuple[str, str]]:
         experiment, _ = _experiment(hunt, _own(hunt, bug, given), failed)
         line = hunt.places(bug)[0].line
         found.append((f"Bug {number}: an experiment", experiment))
-        found.append((f"Bug {number}: a place", f"It is in `{_holder(hunt.text, line)}`."))
+        found.append(
+            (
+                f"Bug {number}: a place",
+                f"It is in `{name_at(ast.parse(hunt.text), line) or 'the module itself'}`.",
+            )
+        )
     return found
-
-
-def _holder(text: str, line: int) -> str:
-    """The function or class around a line."""
-    names = []
-    body: list[ast.stmt] = ast.parse(text).body
-    while body:
-        node = next((n for n in reversed(body) if n.lineno <= line), None)
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or (node.end_lineno or 0) < line:
-            break
-        names.append(node.name)
-        body = node.body
-    return ".".join(names) or "the module itself"

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from common.course.catalogue import ROOT, Problem, find
+from common.course.outline import definitions
 from common.files import content, write_atomically
 from common.judging.records import Outcome, Status, Verdict
 from common.learner import remembered
@@ -166,8 +167,7 @@ def _dump(source: bytes) -> str:
 def _definitions(source: bytes) -> dict[str, str]:
     """Top-level functions and classes, by name, as text that ignores comments and layout."""
     try:
-        tree = ast.parse(source)
+        found = definitions(source)
     except (SyntaxError, ValueError):
         return {}
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    return {node.name: ast.dump(node) for node in tree.body if isinstance(node, kinds)}
+    return {name: ast.dump(node) for name, node in found.items()}

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from common.course.catalogue import Problem, problems
+from common.course.outline import definitions
 from common.learner import progress
 from common.learner.progress import State
 from common.review.memory import day_of
@@ -96,12 +97,6 @@ def _to_write(skeleton: str, reference: str) -> dict[str, int]:
         for name, node in holes.items()
         if name in whole and "NotImplementedError" in ast.dump(node)
     }
-
-
-def definitions(source: str) -> dict[str, ast.FunctionDef | ast.ClassDef]:
-    """The functions and classes at the top of a file; of several of one name the last, which counts."""
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    return {node.name: node for node in ast.parse(source).body if isinstance(node, kinds)}
 
 
 def _lines(node: ast.AST) -> int:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.course.catalogue import ROOT, shown
+from common.course.outline import definitions
 from common.errors import CourseError
 from common.files import write_atomically
 from common.judging.loading import read_source
 from common.judging.records import Outcome, Request, Status, Verdict
 from common.judging.report import report
 from common.review import deck
-from common.review.cards import Card, Kind, definitions
+from common.review.cards import Card, Kind
 from common.review.deck import Deck
 from common.review.memory import Grade
 
