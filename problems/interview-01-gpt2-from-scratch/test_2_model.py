@@ -337,6 +337,24 @@ def test_gpt2_hands_its_dropout_to_every_part(solution):
     )
 
 
+def test_the_sum_of_both_embeddings_is_dropped(solution):
+    model, given = gpt2(solution, dropout_p=0.5).train(), []
+    for part in model.modules():
+        if isinstance(part, solution.TransformerBlock):
+            part.register_forward_pre_hook(lambda _, args: given.append(args[0].detach()))
+    with torch.no_grad():
+        model(text(BLOCK).repeat(8, 1))
+    share = float((given[0] == 0).float().mean()) if given else 0.5
+    observe("share of what the first block is given that is 0", round(share, 1))
+    if not 0.35 < share < 0.65:
+        fail(
+            "in train mode, with dropout_p=0.5, too much or too little of what the first block is given is 0:",
+            expected="about 50 %", got=f"{100 * share:.0f} %",
+            because="Dropout acts once, on the sum of both embeddings. What is dropped before positions are added is "
+            "no 0 any more.",
+        )
+
+
 def test_dropout_leaves_numbers(solution):
     with torch.no_grad():
         out = assert_tensor(gpt2(solution, dropout_p=0.5).train()(text(BLOCK)), "the logits")
