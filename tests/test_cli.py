@@ -98,7 +98,7 @@ def test_why_the_reference_is_as_it_is_can_be_read_after_a_pass_or_with_spoil(gp
     solve(checkout, 5)
     assert "gpt2 explain 05\n" in gpt2("check", "5").stdout
     told = gpt2("explain", "causal").stdout
-    assert "05 · CAUSAL MASKING: EXPLAINED" in told
+    assert "05 · CAUSAL MASKING, EXPLAINED" in told
     assert ">>>" in told
     assert "gpt2 diff 05" in told
     assert max(map(len, told.splitlines())) <= 100

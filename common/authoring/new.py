@@ -77,7 +77,7 @@ _MISTAKES = """Known wrong answers to problem {key}: changes of solution.py besi
 The output is the input itself: nothing was computed. What it should be instead, and where to look.
 """
 
-_EXPLANATION = """# {label} · {title}: {ends}
+_EXPLANATION = """# {label} · {title}{ends}
 
 {sections}"""
 
@@ -121,7 +121,7 @@ def create(name: str, *, root: Path | None = None) -> Problem:
         write_atomically(path, text.format(**fields))
     after = rules.APPROACH_SECTIONS if problem.is_interview else rules.EXPLAINED_SECTIONS
     fields["sections"] = "\n\n".join(f"## {s}\n\n..." for s in after) + "\n"
-    fields["ends"] = "the approach" if problem.is_interview else "explained"
+    fields["ends"] = ": the approach" if problem.is_interview else ", explained"
     write_atomically(problem.explanation, _EXPLANATION.format(**fields))
     write_atomically(problem.solution, problem.skeleton)
     problem.right.mkdir(parents=True, exist_ok=True)

@@ -146,8 +146,8 @@ def explanation_has_its_sections(problem: Problem) -> list[str]:
         return [f"there is no {name} beside the reference"]
     wanted = APPROACH_SECTIONS if problem.is_interview else EXPLAINED_SECTIONS
     label = f"Interview {problem.key[-2:]}" if problem.is_interview else problem.key
-    ends = "the approach" if problem.is_interview else "explained"
-    title, found = f"# {label} · {problem.title}: {ends}", _headings(text)
+    ends = ": the approach" if problem.is_interview else ", explained"
+    title, found = f"# {label} · {problem.title}{ends}", _headings(text)
     said = [] if found == wanted else [f"the sections of {name} are {found}, not {wanted}"]
     if text.partition("\n")[0] != title:
         said.append(f"the first line of {name} is not {title!r}")
@@ -158,16 +158,13 @@ def explanation_has_its_sections(problem: Problem) -> list[str]:
 
 
 def explanation_shows_it(problem: Problem) -> list[str]:
-    """Every `>>>` block of EXPLAINED.md gives what it says, pasted alone into a Python beside the reference."""
+    """Every `>>>` block of EXPLAINED.md gives what it says, each alone, on the reference."""
     if problem.is_interview or not (text := _explanation(problem)):
         return []
-    blocks = _PYCON.findall(text.partition("\n## Without it\n")[2].partition("\n## ")[0])
-    said = [] if blocks else ['"Without it" shows nothing that runs (```pycon)']
-    sys.modules["solution"] = loading.load(problem.reference)  # as beside the file
-    try:
-        wrong = [_untrue(block, {}) for block in _PYCON.findall(text)]
-    finally:
-        del sys.modules["solution"]
+    without = text.partition("\n## Without it\n")[2].partition("\n## ")[0]
+    said = [] if _PYCON.search(without) else ['"Without it" shows nothing that runs (```pycon)']
+    names = vars(loading.load(problem.reference))
+    wrong = [_untrue(block, dict(names)) for block in _PYCON.findall(text)]
     name = problem.explanation.name
     return said + [f"an example of {name} does not run:\n{w}" for w in wrong if w]
 
