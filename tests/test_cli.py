@@ -101,13 +101,14 @@ def test_why_the_reference_is_as_it_is_can_be_read_after_a_pass_or_with_spoil(gp
     assert "05 · CAUSAL MASKING, EXPLAINED" in told
     assert ">>>" in told
     assert "gpt2 diff 05" in told
-    assert max(map(len, told.splitlines())) <= 100
+    prose = told.rpartition("Yours beside")[0].splitlines()
+    assert max(len(line) for line in prose if not line.startswith("    ")) <= 80
 
 
 def test_an_explanation_that_is_not_there_is_not_offered(gpt2, checkout):
     solve(checkout, 5)
     (checkout / "solutions" / PROBLEM.name / "EXPLAINED.md").unlink()
-    assert "explain" not in gpt2("check", "5").stdout
+    assert "explain 05" not in gpt2("check", "5").stdout
     missing = gpt2("explain", "5")
     assert missing.returncode == 0
     assert "solutions/05-causal-masking/EXPLAINED.md is missing" in missing.stdout
