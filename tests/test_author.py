@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from common.course.catalogue import ROOT
+from common.authoring import rules
+from common.course.catalogue import ROOT, Problem
 
 
 @pytest.fixture
@@ -59,6 +60,36 @@ def test_what_a_new_problem_lacks_is_told_in_one_report(own):
     assert "there are 0 right answers in tests/right/77-double-it, not at least 3" in said.stdout
     assert "there are 1 known mistakes, not at least 8" in said.stdout
     assert "Traceback" not in said.stdout + said.stderr
+
+
+def test_an_explanation_has_its_parts_and_shows_what_is_so(own, tmp_path: Path):
+    own("author", "new", "77-double-it")
+    problem = Problem("77-double-it", tmp_path / "course")
+    file = problem.explanation
+    assert file.read_text().startswith("# 77 · Double it, explained\n\n## Line by line\n")
+
+    def said(shown: str, prose: str = "word " * 350) -> str:
+        sections = f"## What it costs\n## Without it\n{shown}\n## As others do it\n## Sources\n"
+        file.write_text(f"# 77 · Double it, explained\n## Line by line\n{prose}\n{sections}")
+        asked = (rules.explanation_has_its_sections, rules.explanation_shows_it)
+        return "\n".join(
+            line for rule in (*asked, rules.texts_keep_the_voice) for line in rule(problem)
+        )
+
+    true = "```pycon\n>>> y = double_it(2)\n>>> y\n4\n```\n"
+    assert not said(true)
+    assert "an example of EXPLAINED.md does not run" in said(true.replace("4", "5"))
+    assert "name 'y' is not defined" in said(true + "```pycon\n>>> y\n4\n```\n"), "each alone"
+    assert '"Without it" shows nothing that runs' in said("")
+    assert "words beside its code, not 300 to 900" in said(true, "few words")
+    assert "EXPLAINED.md has an exclamation mark" in said(true, "word " * 350 + "now!")
+    assert "the sections of EXPLAINED.md are" in said(true + "## And more\n")
+    file.write_text(file.read_text().replace("Double it", "Twice"))
+    assert "is not '# 77 · Double it, explained'" in rules.explanation_has_its_sections(problem)[-1]
+    file.unlink()
+    assert rules.explanation_has_its_sections(problem) == [
+        "there is no EXPLAINED.md beside the reference"
+    ]
 
 
 def test_pytest_tests_it_too(own, tmp_path: Path, checkout: Path):

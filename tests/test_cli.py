@@ -88,6 +88,37 @@ def test_the_reference_is_shown_after_a_pass_or_with_spoil(gpt2, checkout):
     assert "the same" in gpt2("diff", "5").stdout
 
 
+def test_why_the_reference_is_as_it_is_can_be_read_after_a_pass_or_with_spoil(gpt2, checkout):
+    refused = gpt2("explain", "5")
+    assert refused.returncode == 1
+    assert "the explanation of 05 is shown once yours passes" in refused.stderr
+    assert not refused.stdout
+    assert "gpt2 explain" not in gpt2("check", "5").stdout, "it is no hint"
+    assert "WITHOUT IT" in gpt2("explain", "5", "--spoil").stdout
+    solve(checkout, 5)
+    assert "gpt2 explain 05\n" in gpt2("check", "5").stdout
+    told = gpt2("explain", "causal").stdout
+    assert "05 · CAUSAL MASKING, EXPLAINED" in told
+    assert ">>>" in told
+    assert "gpt2 diff 05" in told
+    prose = told.rpartition("Yours beside")[0].splitlines()
+    assert max(len(line) for line in prose if not line.startswith("    ")) <= 80
+
+
+def test_an_explanation_that_is_not_there_is_not_offered(gpt2, checkout):
+    solve(checkout, 5)
+    (checkout / "solutions" / PROBLEM.name / "EXPLAINED.md").unlink()
+    assert "explain 05" not in gpt2("check", "5").stdout
+    missing = gpt2("explain", "5")
+    assert missing.returncode == 0
+    assert "solutions/05-causal-masking/EXPLAINED.md is missing" in missing.stdout
+
+
+def test_an_interview_is_explained_by_its_approach(gpt2):
+    assert gpt2("explain", "interview-3").returncode == 1
+    assert "WHAT COMES NEXT" in gpt2("explain", "interview-3", "--spoil").stdout
+
+
 def test_reset_keeps_a_backup_and_undo_brings_it_back(gpt2, checkout):
     file = solve(checkout, 5)
     mine = file.read_text() + "# mine\n"

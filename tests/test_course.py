@@ -61,10 +61,14 @@ def all_readmes():
 
 
 @pytest.mark.parametrize("path", all_readmes(), ids=lambda p: p.parent.name)
-def test_relative_links_lead_somewhere_and_figures_are_right(path):
-    text = path.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+def test_relative_links_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", all_readmes(), ids=lambda p: p.parent.name)
+def test_large_figures_are_right(path):
+    text = path.read_text(encoding="utf-8")
     counts = {
         f"{preset().num_parameters():,}"
         for preset in (

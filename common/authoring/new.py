@@ -77,7 +77,7 @@ _MISTAKES = """Known wrong answers to problem {key}: changes of solution.py besi
 The output is the input itself: nothing was computed. What it should be instead, and where to look.
 """
 
-_APPROACH = """# {title}: the approach
+_EXPLANATION = """# {label} · {title}{ends}
 
 {sections}"""
 
@@ -92,7 +92,7 @@ def create(name: str, *, root: Path | None = None) -> Problem:
     Raises:
         UsageError: that is no name of a problem, its number is taken, or `root` is no folder.
     """
-    from common.authoring.rules import APPROACH_SECTIONS, INTERVIEW_SECTIONS, SECTIONS
+    from common.authoring import rules
 
     if not re.fullmatch(r"(interview-)?\d\d-[a-z0-9]+(-[a-z0-9]+)*", name):
         raise UsageError(f"{name!r} is no name like 19-rotary-embeddings or interview-21-dropout")
@@ -107,7 +107,7 @@ def create(name: str, *, root: Path | None = None) -> Problem:
     title = problem.slug.replace("-", " ").capitalize()
     fields = {"key": problem.key, "title": title, "function": problem.slug.replace("-", "_"),
               "label": f"Interview {problem.key[-2:]}" if problem.is_interview else problem.key}  # fmt: skip
-    sections = INTERVIEW_SECTIONS if problem.is_interview else SECTIONS
+    sections = rules.INTERVIEW_SECTIONS if problem.is_interview else rules.SECTIONS
     fields["sections"] = (
         "\n\n".join(f"## {s}\n\n{_PARTS[s]}" for s in sections).format(**fields) + "\n"
     )
@@ -119,9 +119,10 @@ def create(name: str, *, root: Path | None = None) -> Problem:
     }
     for path, text in files.items():
         write_atomically(path, text.format(**fields))
-    if problem.is_interview:
-        parts = "\n\n".join(f"## {s}\n\n..." for s in APPROACH_SECTIONS) + "\n"
-        write_atomically(problem.approach, _APPROACH.format(**fields | {"sections": parts}))
+    after = rules.APPROACH_SECTIONS if problem.is_interview else rules.EXPLAINED_SECTIONS
+    fields["sections"] = "\n\n".join(f"## {s}\n\n..." for s in after) + "\n"
+    fields["ends"] = ": the approach" if problem.is_interview else ", explained"
+    write_atomically(problem.explanation, _EXPLANATION.format(**fields))
     write_atomically(problem.solution, problem.skeleton)
     problem.right.mkdir(parents=True, exist_ok=True)
     problems.cache_clear()

@@ -8,9 +8,11 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from common.course.catalogue import ROOT, Problem
 from common.errors import CourseError, UsageError
+from common.files import content
 from common.grading.marks import read_scheme
 from common.judging import loading
 from common.judging.collecting import checks_of
@@ -22,10 +24,13 @@ SECTIONS = [
 ]  # fmt: skip
 INTERVIEW_SECTIONS = ["Task", "Build", "Constraints", "Examples", "Hints", "Check"]
 APPROACH_SECTIONS = ["Approach", "Why it is correct", "Complexity", "What comes next", "Pitfalls"]
+EXPLAINED_SECTIONS = ["Line by line", "What it costs", "Without it", "As others do it", "Sources"]
 WORDS = (250, 1100)  # of a README, what is folded left out
-APPROACH_WORDS = (300, 900)
+EXPLANATION_WORDS = (300, 900)  # of what is read after a pass, code left out
 _EXTRA_IMPORTS = {"13": {"regex"}, "17": {"safetensors", "huggingface_hub"}}
 _DETAILS = re.compile(r"<details>.*?</details>", re.S)
+_CODE = re.compile(r"```.*?```", re.S)
+_PYCON = re.compile(r"^```pycon\n(.*?)^```", re.S | re.M)
 
 
 def skeleton_waits(problem: Problem) -> list[str]:
@@ -87,7 +92,7 @@ def readme_has_its_sections(problem: Problem) -> list[str]:
     readme = problem.readme
     label = f"Interview {problem.key[-2:]}" if problem.is_interview else problem.key
     wanted = INTERVIEW_SECTIONS if problem.is_interview else SECTIONS
-    found = re.findall(r"^## (.+)$", re.sub(r"```.*?```", "", readme.text, flags=re.S), re.M)
+    found = _headings(readme.text)
     said = [] if found == wanted else [f"the sections are {found}, not {wanted}"]
     if not readme.text.startswith(f"# {label} · "):
         said.append(f"the first line is no `# {label} · Title`")
@@ -116,41 +121,52 @@ def readme_has_three_hints(problem: Problem) -> list[str]:
 
 def readme_examples_run(problem: Problem) -> list[str]:
     """Every `>>>` block of the README gives what it says, on the reference."""
-    blocks = re.findall(r"^```pycon\n(.*?)^```", problem.readme.text, re.S | re.M)
+    blocks = _PYCON.findall(problem.readme.text)
     if not blocks:
         return ["the README has no example that runs (```pycon)"]
-    names = dict(vars(loading.load(problem.reference)))
-    test = doctest.DocTestParser().get_doctest(
-        "\n".join(blocks), names, problem.name, str(problem.readme_file), 0
-    )
-    said = io.StringIO()
-    runner = doctest.DocTestRunner()
-    runner.run(test, out=said.write)
-    return [f"an example of the README does not run:\n{said.getvalue()}"] if runner.failures else []
+    wrong = _untrue("\n".join(blocks), dict(vars(loading.load(problem.reference))))
+    return [f"an example of the README does not run:\n{wrong}"] if wrong else []
 
 
-def readme_keeps_the_voice(problem: Problem) -> list[str]:
+def texts_keep_the_voice(problem: Problem) -> list[str]:
     """No exclamation marks, no emoji."""
-    text = re.sub(r"```.*?```|`[^`]*`", "", problem.readme.text, flags=re.S)
-    loud = "!" in text.replace("![", "[") or re.search("[\U0001f300-\U0001faff]", text)
-    return ["the README has an exclamation mark or an emoji"] if loud else []
-
-
-def interview_has_an_approach(problem: Problem) -> list[str]:
-    """APPROACH.md with its sections; one file that needs nothing of common."""
-    if not problem.is_interview:
-        return []
-    if not problem.approach.is_file():
-        return ["there is no APPROACH.md beside the reference"]
-    text = problem.approach.read_text(encoding="utf-8")
-    found = [line[3:] for line in text.splitlines() if line.startswith("## ")]
-    said = [] if found == APPROACH_SECTIONS else [f"the sections of APPROACH.md are {found}"]
-    words = len(text.split())
-    if not APPROACH_WORDS[0] <= words <= APPROACH_WORDS[1]:
-        said.append(
-            f"APPROACH.md has {words} words, not {APPROACH_WORDS[0]} to {APPROACH_WORDS[1]}"
-        )
+    texts = {"the README": problem.readme.text, problem.explanation.name: _explanation(problem)}
+    said = []
+    for name, markdown in texts.items():
+        text = re.sub(r"`[^`]*`", "", _CODE.sub("", markdown))
+        if "!" in text.replace("![", "[") or re.search("[\U0001f300-\U0001faff]", text):
+            said.append(f"{name} has an exclamation mark or an emoji")
     return said
+
+
+def explanation_has_its_sections(problem: Problem) -> list[str]:
+    """What is read after a pass: EXPLAINED.md, or APPROACH.md of an interview; title, headings, length."""
+    name, text = problem.explanation.name, _explanation(problem)
+    if not text:
+        return [f"there is no {name} beside the reference"]
+    wanted = APPROACH_SECTIONS if problem.is_interview else EXPLAINED_SECTIONS
+    label = f"Interview {problem.key[-2:]}" if problem.is_interview else problem.key
+    ends = ": the approach" if problem.is_interview else ", explained"
+    title, found = f"# {label} · {problem.title}{ends}", _headings(text)
+    said = [] if found == wanted else [f"the sections of {name} are {found}, not {wanted}"]
+    if text.partition("\n")[0] != title:
+        said.append(f"the first line of {name} is not {title!r}")
+    words, (least, most) = len(_CODE.sub("", text).split()), EXPLANATION_WORDS
+    if not least <= words <= most:
+        said.append(f"{name} has {words} words beside its code, not {least} to {most}")
+    return said
+
+
+def explanation_shows_it(problem: Problem) -> list[str]:
+    """Every `>>>` block of EXPLAINED.md gives what it says, each alone, on the reference."""
+    if problem.is_interview or not (text := _explanation(problem)):
+        return []
+    without = text.partition("\n## Without it\n")[2].partition("\n## ")[0]
+    said = [] if _PYCON.search(without) else ['"Without it" shows nothing that runs (```pycon)']
+    names = vars(loading.load(problem.reference))
+    wrong = [_untrue(block, dict(names)) for block in _PYCON.findall(text)]
+    name = problem.explanation.name
+    return said + [f"an example of {name} does not run:\n{w}" for w in wrong if w]
 
 
 def readme_of_the_course_lists_it(problem: Problem) -> list[str]:
@@ -188,8 +204,8 @@ def requirements_name_its_checks(problem: Problem) -> list[str]:
 
 RULES: tuple[Rule, ...] = (
     skeleton_waits, skeleton_agrees, reference_has_docstrings, imports_are_allowed, readme_has_its_sections,
-    readme_has_three_hints, readme_examples_run, readme_keeps_the_voice, interview_has_an_approach,
-    readme_of_the_course_lists_it, requirements_name_its_checks,
+    readme_has_three_hints, readme_examples_run, texts_keep_the_voice, explanation_has_its_sections,
+    explanation_shows_it, readme_of_the_course_lists_it, requirements_name_its_checks,
 )  # fmt: skip
 
 
@@ -202,6 +218,22 @@ def complaints(problem: Problem) -> list[str]:
         except (CourseError, SyntaxError, NotImplementedError) as error:
             said.append(str(error) or type(error).__name__)
     return list(dict.fromkeys(said))
+
+
+def _explanation(problem: Problem) -> str:
+    return content(problem.explanation).decode("utf-8", errors="replace")
+
+
+def _headings(markdown: str) -> list[str]:
+    return re.findall(r"^## (.+)$", _CODE.sub("", markdown), re.M)
+
+
+def _untrue(examples: str, names: dict[str, Any]) -> str:
+    """What doctest says of these `>>>` lines; empty where all give what stands below them."""
+    test = doctest.DocTestParser().get_doctest(examples, names, "example", None, 0)
+    said, runner = io.StringIO(), doctest.DocTestRunner()
+    runner.run(test, out=said.write)
+    return said.getvalue() if runner.failures else ""
 
 
 def public(source: str) -> dict[str, tuple[str, str]]:

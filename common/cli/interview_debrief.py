@@ -22,9 +22,9 @@ def finish(
     done = attempt.ended(how, verdict.passed, len(verdict.outcomes) or 1)
     write_atomically(attempt.folder / "reference.py", problem.reference_text)
     beside = ["reference.py"]
-    if approach := content(problem.approach):
-        write_atomically(attempt.folder / "APPROACH.md", approach)
-        beside.append("APPROACH.md")
+    if approach := content(problem.explanation):
+        write_atomically(attempt.folder / problem.explanation.name, approach)
+        beside.append(problem.explanation.name)
     used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
     lines = [f"{how[0].upper()}{how[1:]} after {used}: {done.score} %."]
     if late > 60:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from common.cli import learn
+from common.cli import answer, learn
 from common.cli.interview_debrief import compared, finish
 from common.cli.markdown import plain
 from common.cli.screen import Page, Screen
@@ -94,11 +94,10 @@ class Interview:
     def after_the_end(self) -> dict[str, Lines]:
         """What can be looked at once it is over, by its key."""
         mine, theirs = _text(self.attempt.file), self.problem.reference_text
-        approach = _text(self.problem.approach) or "It has none."
         return {
             "v": self.judged,
             "d": lambda width: compared(mine, theirs, width),
-            "a": lambda width: plain(approach, width),
+            "a": lambda width: answer.explanation_of(self.problem, width),
         }
 
     def stamp(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from common.cli.markdown import plain
 from common.course.catalogue import Problem, find, problems, road, shown
 from common.course.readme import Folded
-from common.errors import CourseError, UsageError
+from common.errors import UsageError
 from common.learner import progress, work
 from common.learner.progress import State
 from common.review import portion
@@ -40,7 +40,7 @@ def status() -> int:
     solved = sum(state == State.PASSES for state, _ in states.values())
     print(f"{bar(solved, len(states))}  {solved} of {len(states)} problems pass\n")
     for problem, (state, note) in states.items():
-        print(_row(problem, state, note, _width()))
+        print(_row(problem, state, note, columns()))
     following = next((p for p in states if states[p][0] != State.PASSES), None)
     print()
     if due := portion.line(time.time()):
@@ -65,7 +65,7 @@ def show_list(args: argparse.Namespace) -> int:
     data = progress.read()
     for problem in [find(args.problem)] if args.problem else problems():
         state, note = progress.state(problem, data)
-        print(_row(problem, state, note, _width()))
+        print(_row(problem, state, note, columns()))
         if state == State.IN_PROGRESS or args.problem:
             for name, part in progress.part_states(problem, data).items():
                 print(f"        {_paint(_MARK[part], part)} {name}: {part}")
@@ -110,7 +110,7 @@ def check(args: argparse.Namespace) -> int:
             print(f"\nIt was at {shown(Path(last.filename))}, line {last.lineno}, in {last.name}.")
         raise
     progress.record(verdict)
-    for number, line in enumerate(report(verdict, width=min(_width(), 100))):
+    for number, line in enumerate(report(verdict, width=min(columns(), 100))):
         good = number == 1 and verdict.passes
         print(coloured(line, "32" if good else "31" if line.startswith("FAILED") else ""))
     return 0 if verdict.passes else 1
@@ -142,27 +142,6 @@ def hint(args: argparse.Namespace) -> int:
         print(f"{left} more hint{'s' * (left > 1)}: {gpt2(f'hint {problem.key}')}")
     else:
         print(f"That was the last hint. The reference: {gpt2(f'diff {problem.key} --spoil')}")
-    return 0
-
-
-def add_diff_arguments(parser: argparse.ArgumentParser) -> None:
-    add_problem(parser, optional=False)
-    parser.add_argument(
-        "--spoil", action="store_true", help="show the reference before yours passes"
-    )
-
-
-def diff(args: argparse.Namespace) -> int:
-    """The learner's file against the reference."""
-    problem = find(args.problem)
-    state, _ = progress.state(problem, progress.read())
-    if state != State.PASSES and not args.spoil:
-        raise CourseError(
-            f"the reference of {problem.key} is shown once yours passes ({gpt2(f'check {problem.key}')}); "
-            "--spoil shows it now"
-        )
-    lines = work.diff_lines(problem) or ["Yours and the reference are the same."]
-    print("\n".join(map(painted_diff, lines)))
     return 0
 
 
@@ -242,10 +221,10 @@ def _confirmed(question: str) -> bool:
 
 def _print_hint(problem: Problem, hint: Folded) -> None:
     print(f"{problem.label} · {hint.title}\n")
-    print("\n".join([*plain(hint.text, min(_width(), 80)), ""]))
+    print("\n".join([*plain(hint.text, min(columns(), 80)), ""]))
 
 
-def _width() -> int:
+def columns() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from common.cli import learn, main
+from common.cli import answer, learn, main
 from common.cli.markdown import plain
 from common.cli.screen import Page, Screen, broken, require_terminal
 from common.course.catalogue import Problem, find, road, shown
@@ -21,7 +21,7 @@ from common.learner.progress import State
 from common.running.session import Session
 from common.shell import gpt2
 
-KEYS = "n next  h hint  t task  l list  a all  d diff  r run  x reset  q quit"
+KEYS = "n next  h hint  t task  l list  a all  d diff  e explain  r run  x reset  q quit"
 Lines = Callable[[int], list[str]]
 
 
@@ -175,7 +175,8 @@ class Watch:
             "a": self._all,
             "c": self._cause,
             "o": self._answer,
-            "d": self._diff,
+            "d": lambda: self._after_a_pass("diff", self._diff),
+            "e": lambda: self._after_a_pass("explain", self._explanation),
             "l": self._list,
             "x": self._ask_reset,
         }
@@ -213,7 +214,12 @@ class Watch:
         lines = self.restraint.lines(self.verdict, width)
         if not self.verdict.passes:
             return lines
-        return [*lines[:2], "", *self._worth_knowing(width), "Press n to go on."]
+        return [
+            *lines[:2],
+            "",
+            *self._worth_knowing(width),
+            "Press e to read why the reference is as it is, n to go on.",
+        ]
 
     def _worth_knowing(self, width: int) -> list[str]:
         """The first question of the README's "Go further"."""
@@ -244,17 +250,20 @@ class Watch:
         self.answered = True
         self._back()
 
-    def _diff(self) -> None:
-        if not (self.verdict and self.verdict.passes):
-            see = gpt2(f"diff {self.problem.key} --spoil")
-            said = f"The reference is shown once yours passes. To see it anyway: {see}"
-            self.show("text", lambda w: wrapped(said, w))
-            return
+    def _after_a_pass(self, command: str, body: Callable[[], Lines]) -> None:
+        """Show what gives the answer away, or say how to see it before."""
+        see = gpt2(f"{command} {self.problem.key} --spoil")
+        said = f"That is shown once yours passes. To see it anyway: {see}"
+        passes = self.verdict and self.verdict.passes
+        self.show("text", body() if passes else lambda width: wrapped(said, width))
+
+    def _diff(self) -> Lines:
         lines = work.diff_lines(self.problem) or ["Yours and the reference are the same."]
-        self.show(
-            "text",
-            lambda w: [learn.painted_diff(x) for line in lines for x in broken(line, w)],
-        )
+        return lambda width: [learn.painted_diff(x) for line in lines for x in broken(line, width)]
+
+    def _explanation(self) -> Lines:
+        problem = self.problem
+        return lambda width: answer.explanation_of(problem, width)
 
     def _list(self) -> None:
         self.show("list", learn.rows)

@@ -95,9 +95,9 @@ class Problem:
         return self.root / "tests" / "right" / self.name
 
     @property
-    def approach(self) -> Path:
-        """For an interview: how one would go about it."""
-        return self.answers / "APPROACH.md"
+    def explanation(self) -> Path:
+        """What is read after a pass: why the reference is as it is; of an interview, how to go about it."""
+        return self.answers / ("APPROACH.md" if self.is_interview else "EXPLAINED.md")
 
     @property
     def reference_text(self) -> str:

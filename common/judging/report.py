@@ -74,13 +74,7 @@ def _body(problem: Problem, verdict: Verdict, *, cause: bool) -> list[str]:
     todo = [o for o in outcomes if o.status == Status.TODO]
     count = f"{verdict.passed} of {len(outcomes)} checks pass"
     if verdict.passes:
-        following = _following(problem) if verdict.request.owner == "yours" else None
-        go_on = (
-            [f"Next: {shown(following.readme_file)} ({gpt2(f'check {following.key}')})"]
-            if following
-            else []
-        )
-        return [f"All {len(outcomes)} checks pass.", *_printed(outcomes), *go_on]
+        return [f"All {len(outcomes)} checks pass.", *_printed(outcomes), *_after_a_pass(verdict)]
     if not verdict.wrong:
         if not verdict.passed:
             return ["Not written yet.", f"Start with {shown(problem.readme_file)}; a hint: {hint}"]
@@ -105,6 +99,19 @@ def _body(problem: Problem, verdict: Verdict, *, cause: bool) -> list[str]:
     if todo:
         count += f"; {len(todo)} wait{'s' * (len(todo) == 1)} for code not written yet"
     return [*lines, f"{count}.", f"{again} A hint: {hint}"]
+
+
+def _after_a_pass(verdict: Verdict) -> list[str]:
+    """What a learner can read now, and what comes next; nobody else is told."""
+    problem = find(verdict.request.problem)
+    if verdict.request.owner != "yours":
+        return []
+    lines = []
+    if problem.explanation.is_file():
+        lines.append(f"Why the reference is as it is: {gpt2(f'explain {problem.key}')}")
+    if following := _following(problem):
+        lines.append(f"Next: {shown(following.readme_file)} ({gpt2(f'check {following.key}')})")
+    return lines
 
 
 def cause_lines(diagnosis: Diagnosis, wrong: int) -> list[str]:
