@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from fractions import Fraction
 
 from common.cli import learn
 from common.cli.screen import broken
 from common.course.catalogue import Problem, shown
 from common.files import content, write_atomically
-from common.grading.marks import read_scheme, rounded
+from common.grading.marks import Earned, read_scheme, rounded
 from common.judging.records import Status, Verdict
 from common.judging.report import report
 from common.learner.attempts import Attempt
@@ -19,19 +20,27 @@ def finish(
 ) -> tuple[Attempt, list[str]]:
     """Stop the clock, keep the score, and lay report, reference and approach beside the file."""
     late = attempt.file.stat().st_mtime - (attempt.begun + 60 * attempt.minutes)
-    done = attempt.ended(how, verdict.passed, len(verdict.outcomes) or 1)
+    earned = _earned(problem, verdict)
+    got, most = sum(e.points for e in earned), read_scheme().points(problem)
+    done = attempt.ended(
+        how,
+        verdict.passed,
+        len(verdict.outcomes) or 1,
+        points=rounded(Fraction(got)),
+        most=rounded(most),
+    )
     write_atomically(attempt.folder / "reference.py", problem.reference_text)
     beside = ["reference.py"]
     if approach := content(problem.approach):
         write_atomically(attempt.folder / "APPROACH.md", approach)
         beside.append("APPROACH.md")
     used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
-    lines = [f"{how[0].upper()}{how[1:]} after {used}: {done.score} %."]
+    lines = [f"{how[0].upper()}{how[1:]} after {used}: {done.score}."]
     if late > 60:
         lines.append(
             f"The file was changed {late / 60:.0f} minutes after time was up; that counts too."
         )
-    lines += ["", *points(problem, verdict)]
+    lines += ["", *_points(earned)]
     lines += [*(line for line in report(verdict)[1:] if not line.startswith("Next: ")), ""]
     lines += [
         f"Beside your file now: {', '.join(beside)} and report.txt, in {shown(attempt.folder)}"
@@ -40,17 +49,21 @@ def finish(
     return done, lines
 
 
-def points(problem: Problem, verdict: Verdict) -> list[str]:
+def _earned(problem: Problem, verdict: Verdict) -> list[Earned]:
     """What the file earns, promise by promise of the README, as an instructor's report has it."""
     if not verdict.outcomes:
         return []
     names = [o.name for o in verdict.outcomes]
     passed = [o.name for o in verdict.outcomes if o.status == Status.PASSED]
+    return read_scheme().earned(problem, names, passed)
+
+
+def _points(earned: list[Earned]) -> list[str]:
     lines = []
-    for each in read_scheme().earned(problem, names, passed):
+    for each in earned:
         got, most = rounded(each.points), rounded(each.requirement.points)
         lines.append(f"{got:>5g} of {most:<4g} {each.requirement.title}")
-    return [*lines, ""]
+    return [*lines, ""] if lines else []
 
 
 def compared(mine: str, reference: str, width: int) -> list[str]:
