@@ -107,14 +107,7 @@ def _begin(problem: Problem | None, level: int, seed: int | None, limit: float |
             break
     if seed is not None and hunt.seed != seed:
         print(f"Seed {seed} makes no hunt of level {level}: seed {hunt.seed} is used instead.")
-    return attempts.begin(
-        hunt.problem,
-        limit or LEVELS[level].minutes,
-        hunt.text,
-        level=level,
-        seed=hunt.seed,
-        planted=planted,
-    )
+    return sitting.begin_hunt(hunt, limit or LEVELS[level].minutes)
 
 
 def _follow_up(limit: float | None) -> Attempt:
@@ -129,9 +122,7 @@ def _follow_up(limit: float | None) -> Attempt:
     following = [p for p in hunted() if not p.symptoms.exists()]
     solved = {a.problem for a in past if a.whole}
     problem = next((p for p in following if p.name not in solved), following[0])
-    whole = last.whole  # what is not mended would be judged again
-    text = (last.file if whole else last.folder / "clean.py").read_text(encoding="utf-8")
-    return attempts.begin(problem, limit or problem.readme.minutes, text)
+    return sitting.begin_after(last, problem, limit or problem.readme.minutes)
 
 
 def _overview() -> list[str]:

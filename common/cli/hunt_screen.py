@@ -201,7 +201,8 @@ def finish(
     now = text(attempt.file)
     undone = dict(zip(crediting.suspects(hunt, given, mended, now), others, strict=True))
     found = crediting.debriefed(hunt, given, mended, now, undone)
-    done = attempt.ended(how, found.mended, len(found.findings))
+    bugs = tuple((f.bug.name, float(f.fate == crediting.Fate.MENDED), 1.0) for f in found.findings)
+    done = attempt.ended(how, found.mended, len(found.findings), promises=bugs)
     write_atomically(attempt.folder / "clean.py", hunt.clean)
     used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
     lines = [

@@ -21,13 +21,16 @@ def finish(
     """Stop the clock, keep the score, and lay report, reference and approach beside the file."""
     late = attempt.file.stat().st_mtime - (attempt.begun + 60 * attempt.minutes)
     earned = _earned(problem, verdict)
-    got, most = sum(e.points for e in earned), read_scheme().points(problem)
+    promises = tuple(
+        (e.requirement.title, rounded(e.points), rounded(e.requirement.points)) for e in earned
+    )
     done = attempt.ended(
         how,
         verdict.passed,
         len(verdict.outcomes) or 1,
-        points=rounded(Fraction(got)),
-        most=rounded(most),
+        points=rounded(sum((e.points for e in earned), Fraction())),
+        most=rounded(read_scheme().points(problem)),
+        promises=promises,
     )
     write_atomically(attempt.folder / "reference.py", problem.reference_text)
     beside = ["reference.py"]
@@ -40,8 +43,11 @@ def finish(
         lines.append(
             f"The file was changed {late / 60:.0f} minutes after time was up; that counts too."
         )
-    lines += ["", *_points(earned)]
-    lines += [*(line for line in report(verdict)[1:] if not line.startswith("Next: ")), ""]
+    lines += ["", *points(done), *([""] if promises else [])]
+    lines += [line for line in report(verdict)[1:] if not line.startswith("Next: ")]
+    if verdict.cost and verdict.cost.sentence:
+        lines.append(verdict.cost.sentence)
+    lines.append("")
     lines += [
         f"Beside your file now: {', '.join(beside)} and report.txt, in {shown(attempt.folder)}"
     ]
@@ -58,12 +64,9 @@ def _earned(problem: Problem, verdict: Verdict) -> list[Earned]:
     return read_scheme().earned(problem, names, passed)
 
 
-def _points(earned: list[Earned]) -> list[str]:
-    lines = []
-    for each in earned:
-        got, most = rounded(each.points), rounded(each.requirement.points)
-        lines.append(f"{got:>5g} of {most:<4g} {each.requirement.title}")
-    return [*lines, ""] if lines else []
+def points(done: Attempt) -> list[str]:
+    """What was earned for each promise, or bug."""
+    return [f"{got:>5g} of {most:<4g} {title}" for title, got, most in done.promises]
 
 
 def compared(mine: str, reference: str, width: int) -> list[str]:

@@ -26,7 +26,7 @@ Lines = Callable[[int], list[str]]
 
 def hidden_tests(problem: Problem, attempt: Attempt) -> Request:
     """What is asked at the end."""
-    return Request(problem.name, attempt.file, "given", by_cause=True, limit=LIMIT)
+    return Request(problem.name, attempt.file, "given", by_cause=True, measured=True, limit=LIMIT)
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,15 @@ class Part:
         lead: stands before the problem's name. before: seconds on the clock of the whole before it began.
         asks: the question before it is handed in; by default the attempt's own.
         over: what can be looked at besides once it is over, by its key, the first of it at once; None where
-            something else follows, and the screen closes. also: these keys.
+            something else follows, and the screen closes. It is given the record and when the clock stopped.
+        also: these keys, for the last line.
     """
 
     lead: str = ""
     before: float = 0.0
     asks: str = ""
     also: str = ""
-    over: Callable[[Attempt], dict[str, Lines] | None] = lambda _: {}
+    over: Callable[[Attempt, float], dict[str, Lines] | None] = lambda *_: {}
 
 
 class Interview:
@@ -181,7 +182,7 @@ class Interview:
             self.show("end", body)
 
     def _over(self) -> None:
-        more = self.part.over(self.attempt)
+        more = self.part.over(self.attempt, self.stopped)
         if more is None:
             self.screen.close()
             return

@@ -13,10 +13,11 @@ from common.cli.hunt_screen import Hunting, heading
 from common.cli.interview_debrief import finish, minutes
 from common.cli.interview_screen import Interview, Part, hidden_tests
 from common.cli.screen import require_terminal
-from common.course.catalogue import find, shown
+from common.course.catalogue import Problem, find, shown
 from common.errors import CourseError, UsageError
 from common.hunting.composing import Hunt, compose
 from common.judging.records import Request, Verdict
+from common.learner import attempts
 from common.learner.attempts import Attempt
 from common.running.judge import Judge
 
@@ -66,6 +67,20 @@ def hunt_of(attempt: Attempt) -> Hunt:
         f"the hunt in {shown(attempt.folder)} was made by another version of this course, or its given.py "
         f"was changed: begin another one with --new"
     )
+
+
+def begin_hunt(hunt: Hunt, limit: float) -> Attempt:
+    """A new attempt at a hunt, with so many minutes."""
+    planted = attempts.unreadable(m.name for m in hunt.planted)
+    of = {"level": hunt.level, "seed": hunt.seed, "planted": planted}
+    return attempts.begin(hunt.problem, limit, hunt.text, **of)
+
+
+def begin_after(hunt: Attempt, problem: Problem, limit: float) -> Attempt:
+    """A new attempt at what follows a hunt: with its file, or with the clean one where a bug is left in it."""
+    # What is not mended would be judged again.
+    place = hunt.file if hunt.whole else hunt.folder / "clean.py"
+    return attempts.begin(problem, limit, place.read_text(encoding="utf-8"))
 
 
 def on_a_screen(

@@ -26,6 +26,7 @@ class Attempt:
         used: minutes it took; None while the clock runs. passed, checks: of the hidden tests.
             In a hunt the bugs mended, and all of them.
         points, most: what that earns, and what all would; none in a hunt, nor in a record of an older course.
+        promises: what those points are for, or the bugs of a hunt: a title, what was earned, what could be.
         how: "submitted", "time was up" or "given up".
         level, seed: of a hunt. planted: its bugs, unreadable, to know it again.
     """
@@ -43,6 +44,7 @@ class Attempt:
     planted: tuple[str, ...] = ()
     points: float = 0.0
     most: float = 0.0
+    promises: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -90,11 +92,11 @@ class Attempt:
         """Write the record; a crash leaves the old one or the new one."""
         write_atomically(self.folder / "attempt.json", json.dumps(asdict(self), indent=1) + "\n")
 
-    def ended(self, how: str, passed: int, checks: int, **points: float) -> Attempt:
+    def ended(self, how: str, passed: int, checks: int, **points: Any) -> Attempt:
         """The record of the finished attempt, saved.
 
         Args:
-            points: those that were earned, and `most`, where the problem has some.
+            points: `points` and `most` where the problem has some, and `promises`.
         """
         used = round(min((time.time() - self.begun) / 60, self.minutes), 2)
         done = replace(self, used=used, passed=passed, checks=checks, how=how, **points)
@@ -132,6 +134,12 @@ def history(problem: Problem | None = None) -> list[Attempt]:
     return sorted(found, key=lambda attempt: attempt.begun)
 
 
+def at(problem: str, level: int, begun: float) -> Attempt | None:
+    """The attempt that began in that moment; None where its record is gone."""
+    folder = Attempt(problem, begun, 0, level=level).folder
+    return next((a for a in _read(folder.parent) if a.folder == folder), None)
+
+
 def unreadable(names: Iterable[str]) -> tuple[str, ...]:
     """The names of bugs in a form that tells nothing to who opens the record."""
     return tuple(hashlib.sha256(name.encode()).hexdigest()[:12] for name in names)
@@ -158,6 +166,7 @@ def _read(folder: Path) -> Iterator[Attempt]:
         try:
             data: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
             data["planted"] = tuple(data.get("planted", ()))
+            data["promises"] = tuple(map(tuple, data.get("promises", ())))
             attempt = Attempt(**data)
             if attempt.folder == record.parent:
                 yield attempt
