@@ -99,7 +99,9 @@ def _overview() -> list[str]:
     for problem in known:
         own = [a for a in past if a.problem == problem.name]
         done = [a for a in own if not a.runs]
-        note = f"best {max(done, key=lambda a: a.share).score} in {len(done)}" if done else ""
+        best = max(done, key=lambda a: a.share, default=None)
+        tries = f"{len(done)} tr{'ies' if len(done) > 1 else 'y'}"
+        note = f"best {best.score}, {tries}" if best else ""
         if going := [a for a in own if a.runs and a.left]:
             note = f"running, {going[-1].left / 60:.0f} min left"
         readme = problem.readme

@@ -91,10 +91,11 @@ def _part(state: list[Mock], attempt: Attempt, now: float) -> Part:
     def over(done: Attempt, stopped: float) -> dict[str, Lines] | None:
         end = time.time()
         whole = replace(state[0], judged=state[0].judged + end - stopped)
-        if not last and done.how != "time was up" and whole.left(end):
+        in_time = done.how != "time was up" and whole.left(end) > 0
+        if in_time and not last:
             state[0] = whole.saved()
             return None
-        state[0] = whole = _ended(whole, done.how if last else "time was up", end)
+        state[0] = whole = _ended(whole, "handed in" if in_time else "time was up", end)
         return _sheets(whole)
 
     goes_on = "see the score sheet" if last else f"go on with part {number + 2}"
@@ -124,7 +125,7 @@ def _sheets(mock: Mock) -> dict[str, Lines]:
 def _begun(mock: Mock, now: float) -> Attempt:
     """The attempt of the section that is next, with what is left of the clock."""
     section = mock.sections[mock.at or 0]
-    left = mock.left(now) / 60
+    left = round(mock.left(now) / 60, 1)
     problem = find(section.problem)
     if section.level:
         one = problem if section.level == 1 else None
@@ -146,7 +147,7 @@ def _ended(mock: Mock, how: str, now: float) -> Mock:
 def _without_screen(mock: Mock) -> int:
     """Hand in what is begun, and print the score sheet."""
     now = time.time()
-    how = "submitted" if mock.left(now) else "time was up"
+    how = "handed in" if mock.left(now) else "time was up"
     attempt = mock.sections[mock.at].attempt if mock.at is not None else None
     if attempt:
         sitting.without_screen(attempt)
@@ -182,9 +183,8 @@ def _part_lines(section: Section) -> list[str]:
     if attempt is None or attempt.runs:
         return ["   0 of 10 points: it was not reached"]
     hints = f", {attempt.hints} hint{'s' * (attempt.hints > 1)}" if attempt.hints else ""
-    taken = f"{minutes(attempt.used)} minutes, about {section.minutes} meant"
-    checks = "" if attempt.level else f"; {attempt.passed} of {attempt.checks} checks pass"
-    first = f"   {10 * attempt.share:.4g} of 10 points in {taken}, {attempt.how}{hints}{checks}"
+    taken = f"{minutes(attempt.used)} minutes (about {section.minutes} were meant)"
+    first = f"   {10 * attempt.share:.4g} of 10 points in {taken}, {attempt.how}{hints}"
     return [first, *("  " + line for line in points(attempt))]
 
 

@@ -180,12 +180,17 @@ def result(attempt: Attempt) -> str:
         return left if attempt.left else "time is up; go on to see the score"
     hints = f", {attempt.hints} hint{'s' * (attempt.hints > 1)}" if attempt.hints else ""
     time = f"{minutes(attempt.used)} of {attempt.minutes:g} min"
-    return f"{attempt.score} in {time}, {attempt.how}{hints}"
+    return f"{attempt.score}{_checks(attempt)} in {time}, {attempt.how}{hints}"
 
 
 def last_word(attempt: Attempt) -> str:
     """What is said of an attempt that is over."""
-    return f"{attempt.score} in {minutes(attempt.used)} minutes. {shown(attempt.folder)} keeps it."
+    score = f"{attempt.score}{_checks(attempt)} in {minutes(attempt.used)} minutes."
+    return f"{score} {shown(attempt.folder)} keeps it."
+
+
+def _checks(attempt: Attempt) -> str:
+    return f" ({attempt.passed} of {attempt.checks} checks)" if attempt.most else ""
 
 
 def when(at: float) -> str:

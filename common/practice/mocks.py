@@ -17,6 +17,7 @@ SEEDS = 100_000
 _TRIED = 40  # seeds, of which one suits the history best
 _LATELY = 6  # attempts
 _NEAREST = 3  # related problems
+_SHORT = 25  # minutes for a follow-up, at most
 _HUNTS = (2, 3)  # levels that fill the middle of a session
 
 
@@ -32,7 +33,8 @@ def drawn(seed: int) -> tuple[Section, ...]:
         source = draw.choice([p for p in _interviews() if not _easy(p)])
         main = Section("main problem", source.name, source.readme.minutes)
     going_on = [p for p in hunted() if not p.symptoms.exists()] if source.is_hunt else []
-    near = related(source, [p for p in _interviews() if p.name != warm_up.problem])[:_NEAREST]
+    short = [p for p in _interviews() if p.readme.minutes <= _SHORT and p.name != warm_up.problem]
+    near = related(source, short)[:_NEAREST]
     last = draw.choice(going_on or near)
     return warm_up, main, Section("follow-up", last.name, last.readme.minutes)
 
