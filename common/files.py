@@ -44,6 +44,11 @@ def being_replaced(path: Path) -> Generator[Path]:
         raise
 
 
+def text(path: Path) -> str:
+    """What the file holds as text, with a mark for bytes that are none."""
+    return content(path).decode("utf-8", errors="replace")
+
+
 def content(path: Path) -> bytes:
     """What the file holds now; nothing where it cannot be read."""
     try:

@@ -68,7 +68,7 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
     terminal.press("s")
     terminal.shows("Submit, and see the score?")
     terminal.press("y")
-    terminal.shows("of 5 minutes: 100 %.")
+    terminal.shows("of 5 minutes: 10 of 10 points.")
     assert record(file)["how"] == "submitted"
     terminal.press("d")
     terminal.shows("--- yours +++ the reference")
@@ -80,8 +80,9 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
     kept = {path.name for path in file.parent.iterdir()}
     assert kept == {"solution.py", "reference.py", "APPROACH.md", "attempt.json", "report.txt"}
     history = gpt2("interview", "--history").stdout
-    assert "100 %   submitted, 1 hint" in history
-    assert "best 100 % in 1" in gpt2("interview").stdout
+    assert "10 of 10 points in " in history
+    assert "submitted, 1 hint" in history
+    assert "best 10 of 10 points in 1" in gpt2("interview").stdout
     assert (checkout / "problems" / BPE.name / "solution.py").read_bytes() == BPE.skeleton.encode()
 
 
@@ -91,7 +92,7 @@ def test_the_hidden_tests_run_when_time_is_up(screen, checkout: Path):
     wrong = BPE.reference.read_text().replace("num_merges", "num_merges", 1)
     file.write_text(wrong.replace('errors="replace"', 'errors="ignore"'))
     shown = terminal.shows("Time was up after 0.1 of 0.08 minutes:")
-    assert "100 %" not in shown
+    assert "10 of 10 points" not in shown
     terminal.shows("FAILED")
     data = record(file)
     assert (data["how"], data["used"]) == ("time was up", 0.08)
@@ -130,7 +131,7 @@ def test_an_endless_loop_is_told_and_costs_the_score(screen, checkout: Path, gpt
     terminal.shows("Given up after")
     terminal.press("q")
     assert terminal.ends() == 0
-    assert "  0 %   given up" in gpt2("interview", "--history").stdout
+    assert "0 of 10 points in 0." in gpt2("interview", "--history").stdout
 
 
 def test_what_is_asked_for_wrongly_is_told(gpt2):

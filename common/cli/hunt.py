@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import secrets
-from datetime import datetime
 from pathlib import Path
 
-from common.cli import interview
-from common.cli.hunt_screen import Hunting, asked, finish, heading
-from common.cli.interview_debrief import minutes
-from common.cli.interview_screen import Interview
+from common.cli import sitting
 from common.cli.screen import require_terminal
 from common.course.catalogue import Problem, find, hunted, shown
 from common.errors import CourseError, UsageError
 from common.hunting.composing import LEVELS, Hunt, compose, level_of
 from common.hunting.handing_out import NAME, hand_out
-from common.judging.records import Verdict
 from common.learner import attempts
 from common.learner.attempts import Attempt
-from common.running.judge import Judge
 from common.shell import gpt2
 
 _SEEDS = 100_000
@@ -37,26 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, metavar="N", help="the same level and seed give the same file"
     )
     parser.add_argument(
-        "--minutes", type=float, metavar="N", help="the time limit (default: the level's own)"
-    )
-    parser.add_argument(
         "--next", action="store_true", help="go on with the file of the last hunt of level 3"
     )
-    parser.add_argument("--new", action="store_true", help="begin anew; the old hunt is kept")
-    parser.add_argument("--submit", action="store_true", help="end the hunt that is running")
     parser.add_argument(
         "--hand-out",
         type=Path,
         metavar="DIR",
         help="write the hunt as a course of one problem, for a class (GRADING.md)",
     )
-    parser.add_argument("--history", action="store_true", help="all hunts, with what was mended")
+    sitting.add_arguments(parser, "hunt")
 
 
 def run(args: argparse.Namespace) -> int:
     """Say what there is, begin a hunt, or go on with it."""
-    if args.minutes is not None and not 0 < args.minutes <= 600:
-        raise UsageError(f"--minutes must be above 0 and at most 600, not {args.minutes:g}")
+    sitting.require_limit(args.minutes)
     problem = find(args.problem) if args.problem else None
     level = args.level if args.level is not None else 1 if problem else 0
     if level:
@@ -64,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     if args.seed is not None and not level:
         raise UsageError("--seed goes with a problem or with --level")
     if args.history:
-        print("\n".join(_history(attempts.hunts())))
+        nothing = [f"No hunt yet: {gpt2('hunt')} says what there is."]
+        print("\n".join(sitting.history(attempts.hunts()) or nothing))
         return 0
     if args.hand_out:
         return _hand_out(compose(level or 3, args.seed or 0, problem), args.hand_out)
@@ -72,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.submit:
         if not going:
             raise CourseError("no such hunt is running")
-        return _submit_without_screen(going)
+        return sitting.submit(going)
     if not going and not level and not args.next:
         print("\n".join(_overview()))
         return 0
@@ -81,14 +69,7 @@ def run(args: argparse.Namespace) -> int:
     going = going or (
         _follow_up(args.minutes) if args.next else _begin(problem, level, args.seed, args.minutes)
     )
-    last = [going]
-    try:
-        asyncio.run(_on_a_screen(last, fresh))
-    except KeyboardInterrupt:
-        print("\n".join(_goodbye(last[0])))
-        return 130
-    print("\n".join(_goodbye(last[0])))
-    return 0
+    return sitting.seen_through(going, fresh=fresh, last_word=_last_word)
 
 
 def _hand_out(hunt: Hunt, folder: Path) -> int:
@@ -100,25 +81,6 @@ def _hand_out(hunt: Hunt, folder: Path) -> int:
     print(f"For the students: {shown(given)} (README.md and solution.py; the tests stay with you)")
     print(f"To grade what they hand in: {gpt2(grading)}")
     return 0
-
-
-def hunt_of(attempt: Attempt) -> Hunt:
-    """The hunt that an attempt is about.
-
-    Raises:
-        CourseError: the course's own mistakes have changed since it began.
-    """
-    problem = find(attempt.problem)
-    try:
-        hunt = compose(attempt.level, attempt.seed, problem if attempt.level == 1 else None)
-        if attempt.given.read_text(encoding="utf-8") == hunt.text:
-            return hunt
-    except (OSError, CourseError):
-        pass
-    raise CourseError(
-        f"the hunt in {shown(attempt.folder)} was made by another version of this course, or its given.py "
-        f"was changed: begin another one with --new"
-    )
 
 
 def _running(problem: Problem | None, level: int, seed: int | None) -> Attempt | None:
@@ -145,14 +107,7 @@ def _begin(problem: Problem | None, level: int, seed: int | None, limit: float |
             break
     if seed is not None and hunt.seed != seed:
         print(f"Seed {seed} makes no hunt of level {level}: seed {hunt.seed} is used instead.")
-    return attempts.begin(
-        hunt.problem,
-        limit or LEVELS[level].minutes,
-        hunt.text,
-        level=level,
-        seed=hunt.seed,
-        planted=planted,
-    )
+    return sitting.begin_hunt(hunt, limit or LEVELS[level].minutes)
 
 
 def _follow_up(limit: float | None) -> Attempt:
@@ -165,46 +120,9 @@ def _follow_up(limit: float | None) -> Attempt:
         )
     last = max(over, key=lambda a: a.begun + 60 * (a.used or 0))
     following = [p for p in hunted() if not p.symptoms.exists()]
-    solved = {a.problem for a in past if a.score == 100}
+    solved = {a.problem for a in past if a.whole}
     problem = next((p for p in following if p.name not in solved), following[0])
-    whole = last.score == 100  # what is not mended would be judged again
-    text = (last.file if whole else last.folder / "clean.py").read_text(encoding="utf-8")
-    return attempts.begin(problem, limit or problem.readme.minutes, text)
-
-
-def _screen(attempt: Attempt, fresh: bool) -> Interview:
-    if attempt.level:
-        return Hunting(hunt_of(attempt), attempt, fresh=fresh)
-    return Interview(find(attempt.problem), attempt, fresh=fresh)
-
-
-async def _on_a_screen(last: list[Attempt], fresh: bool) -> None:
-    shown_on = _screen(last[0], fresh)
-    try:
-        await shown_on.screen.run(shown_on.run())
-    finally:
-        last[0] = shown_on.attempt
-
-
-def _submit_without_screen(attempt: Attempt) -> int:
-    if not attempt.level:
-        return interview.submit_without_screen(find(attempt.problem), attempt)
-    hunt = hunt_of(attempt)
-
-    async def judged() -> list[Verdict]:
-        judge = Judge()
-        try:
-            answers: list[Verdict] = []
-            while len(answers) < len(requests := asked(hunt, attempt, answers)):
-                answers.append(await judge.judge(requests[len(answers)]))
-            return answers
-        finally:
-            await judge.close()
-
-    how = "time was up" if attempt.left == 0 else "submitted"
-    done, lines = finish(hunt, attempt, how, asyncio.run(judged()))
-    print("\n".join(lines))
-    return 0 if done.score == 100 else 1
+    return sitting.begin_after(last, problem, limit or problem.readme.minutes)
 
 
 def _overview() -> list[str]:
@@ -212,7 +130,7 @@ def _overview() -> list[str]:
     past = attempts.hunts()
     for number, level in LEVELS.items():
         done = [a for a in past if a.level == number and not a.runs]
-        note = f"   {sum(a.score == 100 for a in done)} of {len(done)} solved" if done else ""
+        note = f"   {sum(a.whole for a in done)} of {len(done)} solved" if done else ""
         lines.append(f"  {number}  {level.says}, {level.minutes} min{note}")
     return [
         *lines,
@@ -222,35 +140,10 @@ def _overview() -> list[str]:
     ]
 
 
-def _history(past: list[Attempt]) -> list[str]:
-    if not past:
-        return [f"No hunt yet: {gpt2('hunt')} says what there is."]
-    lines = []
-    for a in past:
-        when = datetime.fromtimestamp(a.begun).strftime("%Y-%m-%d %H:%M")
-        problem = find(a.problem)
-        name = heading(problem, a.level, a.seed) if a.level else problem.label
-        unit = "" if a.level else " checks"
-        hints = f", {a.hints} hint{'s' * (a.hints > 1)}" if a.hints else ""
-        how = f"{a.passed} of {a.checks}{unit} in {minutes(a.used)} min   {a.how}{hints}"
-        if a.runs:
-            how = (
-                f"running, {a.left / 60:.0f} min left"
-                if a.left
-                else "time is up; go on to see the debrief"
-            )
-        lines.append(f"{when}   {name:<44} {how}")
-    return lines
-
-
-def _goodbye(attempt: Attempt) -> list[str]:
+def _last_word(attempt: Attempt) -> list[str]:
     if attempt.runs:
         return [f"The clock goes on. Come back with: {gpt2('hunt')}"]
-    what = "bugs mended" if attempt.level else "checks pass"
-    lines = [
-        f"{attempt.passed} of {attempt.checks} {what} in {minutes(attempt.used)} minutes. "
-        f"{shown(attempt.folder)} keeps it."
-    ]
+    lines = [sitting.last_word(attempt)]
     if attempt.level == 3:
         lines.append(f"What an interviewer would ask next: {gpt2('hunt --next')}")
     return lines

@@ -9,12 +9,12 @@ from typing import Any
 
 from common.cli import learn
 from common.cli.interview_debrief import minutes
-from common.cli.interview_screen import LIMIT, Interview, Lines
+from common.cli.interview_screen import LIMIT, Interview, Lines, Part
 from common.cli.markdown import plain
 from common.cli.screen import broken
 from common.course.catalogue import Problem, shown
 from common.course.readme import Folded
-from common.files import content, write_atomically
+from common.files import content, text, write_atomically
 from common.hunting import crediting, showing
 from common.hunting.composing import LEVELS, Hunt
 from common.hunting.curves import curve_of
@@ -36,8 +36,8 @@ def asked(hunt: Hunt, attempt: Attempt, answers: Sequence[Verdict]) -> list[Requ
     mended = Request(hunt.problem.name, attempt.file, "given", cause=False, limit=LIMIT)
     requests = [on_given(hunt, attempt), mended]
     if len(answers) >= len(requests):
-        texts = crediting.suspects(hunt, answers[0], answers[1], _text(attempt))
-        requests += [replace(mended, source=text) for text in texts.values()]
+        texts = crediting.suspects(hunt, answers[0], answers[1], text(attempt.file))
+        requests += [replace(mended, source=each) for each in texts.values()]
     return requests
 
 
@@ -48,7 +48,9 @@ class Hunting(Interview):
     after = "v debrief  d your file against the clean one  t task  y symptoms  q quit"
     end_asks = "Submit, and see what became of each bug?"
 
-    def __init__(self, hunt: Hunt, attempt: Attempt, *, fresh: bool) -> None:
+    def __init__(
+        self, hunt: Hunt, attempt: Attempt, *, fresh: bool, part: Part | None = None
+    ) -> None:
         self.hunt = hunt
         self.given: Verdict | None = None
         self.seen = attempt.folder / "symptoms.txt"
@@ -56,7 +58,7 @@ class Hunting(Interview):
         self.drawing: asyncio.Task[None] | None = None
         if self.trains:
             self.keys = self.keys.replace("h hint", "r run it  h hint")
-        super().__init__(hunt.problem, attempt, fresh=fresh)
+        super().__init__(hunt.problem, attempt, fresh=fresh, part=part)
         if fresh or not self.seen.exists() or not hunt.problem.readme.examples:
             self.session.check(on_given(hunt, attempt))
         self._show_task()
@@ -94,7 +96,7 @@ class Hunting(Interview):
             self.session.check(self._run(self.attempt.file))
 
     def after_the_end(self) -> dict[str, Lines]:
-        diff = showing.against_the_clean_file(self.hunt, _text(self.attempt))
+        diff = showing.against_the_clean_file(self.hunt, text(self.attempt.file))
         return {
             "v": self.judged,
             "d": lambda width: [
@@ -196,10 +198,11 @@ def finish(
 ) -> tuple[Attempt, list[str]]:
     """Stop the clock, judge bug by bug, and lay the debrief and the clean file beside the candidate's."""
     given, mended, *others = verdicts
-    text = _text(attempt)
-    undone = dict(zip(crediting.suspects(hunt, given, mended, text), others, strict=True))
-    found = crediting.debriefed(hunt, given, mended, text, undone)
-    done = attempt.ended(how, found.mended, len(found.findings))
+    now = text(attempt.file)
+    undone = dict(zip(crediting.suspects(hunt, given, mended, now), others, strict=True))
+    found = crediting.debriefed(hunt, given, mended, now, undone)
+    bugs = tuple((f.bug.name, float(f.fate == crediting.Fate.MENDED), 1.0) for f in found.findings)
+    done = attempt.ended(how, found.mended, len(found.findings), promises=bugs)
     write_atomically(attempt.folder / "clean.py", hunt.clean)
     used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
     lines = [
@@ -209,10 +212,6 @@ def finish(
     ]
     write_atomically(attempt.folder / "report.txt", "\n".join(lines) + "\n")
     return done, lines
-
-
-def _text(attempt: Attempt) -> str:
-    return content(attempt.file).decode("utf-8", errors="replace")
 
 
 def heading(problem: Problem, level: int, seed: int) -> str:

@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-from datetime import datetime
+import shutil
 
-from common.cli.interview_debrief import finish, minutes
-from common.cli.interview_screen import Interview, hidden_tests
+from common.cli import sitting
 from common.cli.screen import require_terminal
-from common.course.catalogue import Problem, find, problems, shown
-from common.errors import CourseError, UsageError
-from common.judging.records import Verdict
+from common.course.catalogue import Problem, find, problems
+from common.errors import CourseError, UnknownProblem, UsageError
 from common.learner import attempts
 from common.learner.attempts import Attempt
-from common.running.judge import Judge
+from common.practice.plan import MINUTES
 from common.shell import gpt2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("problem", nargs="?", help="its number or name; without it: the list")
+    sitting.add_arguments(parser, "attempt")
     parser.add_argument(
-        "--minutes", type=float, metavar="N", help="the time limit (default: the problem's own)"
+        "--mock",
+        action="store_true",
+        help="a whole session: a warm-up, a main problem, a follow-up, one clock",
     )
-    parser.add_argument("--new", action="store_true", help="start anew; the old attempt is kept")
-    parser.add_argument("--submit", action="store_true", help="end the attempt that is running")
-    parser.add_argument("--history", action="store_true", help="all attempts, with their scores")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="with --mock: the same seed gives the same session"
+    )
+    parser.add_argument(
+        "--plan",
+        nargs="?",
+        const="",
+        metavar="WHEN",
+        help="what to practise on which day until 10d, 2w or 2026-12-06; without a value: show it",
+    )
+    parser.add_argument(
+        "--a-day",
+        type=int,
+        metavar="N",
+        help=f"with --plan: minutes a day, at most (default: {MINUTES})",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """List the problems, or begin one, or go on with it."""
-    if args.minutes is not None and not 0 < args.minutes <= 600:
-        raise UsageError(f"--minutes must be above 0 and at most 600, not {args.minutes:g}")
+    sitting.require_limit(args.minutes)
+    _require_what_goes_together(args)
+    if args.plan is not None:
+        from common.cli.plan import run_plan
+
+        return run_plan(args.plan, args.a_day)
+    if args.mock:
+        return _mock(args)
     problem = _wanted(args.problem) if args.problem else None
     if args.history:
-        print("\n".join(_history(attempts.history(problem))))
+        print("\n".join(_history(problem)))
         return 0
     if problem is None:
         print("\n".join(_overview()))
@@ -43,85 +62,90 @@ def run(args: argparse.Namespace) -> int:
     if args.submit:
         if not attempt:
             raise CourseError(f"no attempt at {problem.key} is running")
-        return submit_without_screen(problem, attempt)
+        return sitting.submit(attempt)
     require_terminal()
     fresh = attempt is None
     attempt = attempt or attempts.begin(problem, args.minutes or problem.readme.minutes)
-    last = [attempt]
-    try:
-        asyncio.run(_on_a_screen(problem, last, fresh))
-    except KeyboardInterrupt:
-        print("\n".join(_goodbye(last[0])))
-        return 130
-    print("\n".join(_goodbye(last[0])))
-    return 0
+    return sitting.seen_through(attempt, fresh=fresh, last_word=_last_word)
 
 
-async def _on_a_screen(problem: Problem, last: list[Attempt], fresh: bool) -> None:
-    interview = Interview(problem, last[0], fresh=fresh)
-    try:
-        await interview.screen.run(interview.run())
-    finally:
-        last[0] = interview.attempt
+def _mock(args: argparse.Namespace) -> int:
+    from common.cli import mock
+
+    if args.history:
+        print("\n".join(mock.history() or [f"No mock yet: {gpt2('interview --mock')} begins one."]))
+        return 0
+    return mock.run_mock(args.seed, args.minutes, new=args.new, submit=args.submit)
 
 
-def submit_without_screen(problem: Problem, attempt: Attempt) -> int:
-    """Judge an attempt, and print what became of it."""
-
-    async def judged() -> Verdict:
-        judge = Judge()
-        try:
-            return await judge.judge(hidden_tests(problem, attempt))
-        finally:
-            await judge.close()
-
-    how = "time was up" if attempt.left == 0 else "submitted"
-    done, lines = finish(problem, attempt, how, asyncio.run(judged()))
-    print("\n".join(lines))
-    return 0 if done.score == 100 else 1
+def _require_what_goes_together(args: argparse.Namespace) -> None:
+    """Raise UsageError where two options say nothing together."""
+    if args.mock and args.plan is not None:
+        raise UsageError("--mock and --plan are two things: ask for one of them")
+    for option, given in {"--mock": args.mock, "--plan": args.plan is not None}.items():
+        if given and args.problem:
+            raise UsageError(f"{option} is not about one problem: leave {args.problem} out")
+    if args.seed is not None and not args.mock:
+        raise UsageError("--seed goes with --mock")
+    if args.a_day is not None and args.plan is None:
+        raise UsageError("--a-day goes with --plan")
 
 
 def _overview() -> list[str]:
     past = attempts.history()
+    known, width = _interviews(), shutil.get_terminal_size((80, 24)).columns
+    longest = max(len(p.title) for p in known)
     lines = []
-    for problem in (p for p in problems() if p.is_interview):
+    for problem in known:
         own = [a for a in past if a.problem == problem.name]
         done = [a for a in own if not a.runs]
-        note = f"best {max(a.score for a in done)} % in {len(done)}" if done else ""
+        best = max(done, key=lambda a: a.share, default=None)
+        tries = f"{len(done)} tr{'ies' if len(done) > 1 else 'y'}"
+        note = f"best {best.score}, {tries}" if best else ""
         if going := [a for a in own if a.runs and a.left]:
             note = f"running, {going[-1].left / 60:.0f} min left"
         readme = problem.readme
         asks = f"{readme.difficulty:<7} {readme.minutes} min"
-        lines.append(f"  {int(problem.key[-2:]):>2}  {problem.title:<32} {asks}   {note}".rstrip())
-    return [*lines, "", f"{gpt2('interview N')} begins; --history shows all attempts."]
+        row = f"  {int(problem.key[-2:]):>2}  {problem.title:<{longest}}  {asks}"
+        fits = len(row) + 3 + len(note) <= width
+        lines += [f"{row}   {note}".rstrip()] if fits else [row, f"        {note}"]
+    more = "--mock draws a whole session, --plan 2w lays out two weeks, --history shows the past."
+    return [*lines, "", f"{gpt2('interview N')} begins one of them.", more]
 
 
-def _history(past: list[Attempt]) -> list[str]:
-    if not past:
-        return [f"No attempt yet: {gpt2('interview')} lists the problems."]
-    lines = []
-    for a in past:
-        when = datetime.fromtimestamp(a.begun).strftime("%Y-%m-%d %H:%M")
-        if not a.runs:
-            hints = f", {a.hints} hint{'s' * (a.hints > 1)}" if a.hints else ""
-            how = f"{minutes(a.used)} of {a.minutes:g} min   {a.score:>3} %   {a.how}{hints}"
-        else:
-            how = "running" if a.left else "time is up; go on to see the score"
-        lines.append(f"{when}   {a.problem:<32} {how}")
-    return lines
+def _history(problem: Problem | None) -> list[str]:
+    lines = sitting.history(attempts.history(problem))
+    if problem is None:
+        from common.cli import mock
+
+        lines += mock.history()
+    return lines or [f"No attempt yet: {gpt2('interview')} lists the problems."]
 
 
-def _goodbye(attempt: Attempt) -> list[str]:
+def _last_word(attempt: Attempt) -> list[str]:
     if not attempt.runs:
-        return [
-            f"{attempt.score} % in {minutes(attempt.used)} minutes. {shown(attempt.folder)} keeps it."
-        ]
-    number = int(attempt.problem[10:12])
+        return [sitting.last_word(attempt)]
+    number = int(find(attempt.problem).key[-2:])
     return [f"The clock goes on. Come back with: {gpt2(f'interview {number}')}"]
 
 
+def _interviews() -> list[Problem]:
+    return [p for p in problems() if p.is_interview]
+
+
 def _wanted(text: str) -> Problem:
-    problem = find(f"interview-{text}" if text.isdigit() else text)
-    if not problem.is_interview:
-        raise UsageError(f"{problem.name} is no interview problem; gpt2 interview lists them")
-    return problem
+    """The interview problem of that number or name.
+
+    Raises:
+        UnknownProblem: there is none, with what there is.
+    """
+    known = _interviews()
+    try:
+        number = text.isdigit()  # which an interview has of its own
+        return find(f"interview-{text}" if number else text, known)
+    except UnknownProblem as unknown:
+        try:
+            other = find(text)
+        except UnknownProblem:
+            raise unknown from None
+    raise UsageError(f"{other.name} is no interview problem; {gpt2('interview')} lists them")

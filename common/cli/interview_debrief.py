@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from fractions import Fraction
 
 from common.cli import learn
 from common.cli.screen import broken
 from common.course.catalogue import Problem, shown
 from common.files import content, write_atomically
-from common.grading.marks import read_scheme, rounded
+from common.grading.marks import Earned, read_scheme, rounded
 from common.judging.records import Status, Verdict
 from common.judging.report import report
 from common.learner.attempts import Attempt
@@ -19,20 +20,34 @@ def finish(
 ) -> tuple[Attempt, list[str]]:
     """Stop the clock, keep the score, and lay report, reference and approach beside the file."""
     late = attempt.file.stat().st_mtime - (attempt.begun + 60 * attempt.minutes)
-    done = attempt.ended(how, verdict.passed, len(verdict.outcomes) or 1)
+    earned = _earned(problem, verdict)
+    promises = tuple(
+        (e.requirement.title, rounded(e.points), rounded(e.requirement.points)) for e in earned
+    )
+    done = attempt.ended(
+        how,
+        verdict.passed,
+        len(verdict.outcomes) or 1,
+        points=rounded(sum((e.points for e in earned), Fraction())),
+        most=rounded(read_scheme().points(problem)),
+        promises=promises,
+    )
     write_atomically(attempt.folder / "reference.py", problem.reference_text)
     beside = ["reference.py"]
     if approach := content(problem.explanation):
         write_atomically(attempt.folder / problem.explanation.name, approach)
         beside.append(problem.explanation.name)
     used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
-    lines = [f"{how[0].upper()}{how[1:]} after {used}: {done.score} %."]
+    lines = [f"{how[0].upper()}{how[1:]} after {used}: {done.score}."]
     if late > 60:
         lines.append(
             f"The file was changed {late / 60:.0f} minutes after time was up; that counts too."
         )
-    lines += ["", *points(problem, verdict)]
-    lines += [*(line for line in report(verdict)[1:] if not line.startswith("Next: ")), ""]
+    lines += ["", *points(done), *([""] if promises else [])]
+    lines += [line for line in report(verdict)[1:] if not line.startswith("Next: ")]
+    if verdict.cost and verdict.cost.sentence:
+        lines.append(verdict.cost.sentence)
+    lines.append("")
     lines += [
         f"Beside your file now: {', '.join(beside)} and report.txt, in {shown(attempt.folder)}"
     ]
@@ -40,17 +55,18 @@ def finish(
     return done, lines
 
 
-def points(problem: Problem, verdict: Verdict) -> list[str]:
+def _earned(problem: Problem, verdict: Verdict) -> list[Earned]:
     """What the file earns, promise by promise of the README, as an instructor's report has it."""
     if not verdict.outcomes:
         return []
     names = [o.name for o in verdict.outcomes]
     passed = [o.name for o in verdict.outcomes if o.status == Status.PASSED]
-    lines = []
-    for each in read_scheme().earned(problem, names, passed):
-        got, most = rounded(each.points), rounded(each.requirement.points)
-        lines.append(f"{got:>5g} of {most:<4g} {each.requirement.title}")
-    return [*lines, ""]
+    return read_scheme().earned(problem, names, passed)
+
+
+def points(done: Attempt) -> list[str]:
+    """What was earned for each promise, or bug."""
+    return [f"{got:>5g} of {most:<4g} {title}" for title, got, most in done.promises]
 
 
 def compared(mine: str, reference: str, width: int) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from common.cli import answer, learn
 from common.cli.interview_debrief import compared, finish
@@ -13,7 +14,7 @@ from common.cli.markdown import plain
 from common.cli.screen import Page, Screen
 from common.course.catalogue import Problem, shown
 from common.course.readme import Folded
-from common.files import content
+from common.files import content, text
 from common.judging.records import Ended, Request, Verdict
 from common.judging.report import wrapped
 from common.learner.attempts import Attempt
@@ -25,7 +26,26 @@ Lines = Callable[[int], list[str]]
 
 def hidden_tests(problem: Problem, attempt: Attempt) -> Request:
     """What is asked at the end."""
-    return Request(problem.name, attempt.file, "given", by_cause=True, limit=LIMIT)
+    return Request(problem.name, attempt.file, "given", by_cause=True, measured=True, limit=LIMIT)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What an attempt is a part of; by default of nothing but itself.
+
+    Args:
+        lead: stands before the problem's name. before: seconds on the clock of the whole before it began.
+        asks: the question before it is handed in; by default the attempt's own.
+        over: what can be looked at besides once it is over, by its key, the first of it at once; None where
+            something else follows, and the screen closes. It is given the record and when the clock stopped.
+        also: these keys, for the last line.
+    """
+
+    lead: str = ""
+    before: float = 0.0
+    asks: str = ""
+    also: str = ""
+    over: Callable[[Attempt, float], dict[str, Lines] | None] = lambda *_: {}
 
 
 class Interview:
@@ -35,8 +55,12 @@ class Interview:
     after = "v verdict  d yours and the reference  a approach  q quit"
     end_asks = "Submit, and see the score?"
 
-    def __init__(self, problem: Problem, attempt: Attempt, *, fresh: bool) -> None:
-        self.problem, self.attempt = problem, attempt
+    def __init__(
+        self, problem: Problem, attempt: Attempt, *, fresh: bool, part: Part | None = None
+    ) -> None:
+        self.problem, self.attempt, self.part = problem, attempt, part or Part()
+        self.more: dict[str, Lines] = {}  # what its part shows once it is over
+        self.stopped = 0.0  # when the clock was, in seconds since the epoch
         self.session = Session(LIMIT, self.on_verdict, request=self._examples)
         self.ending = ""  # why the hidden tests run
         self.verdicts: list[Verdict] = []  # of what is asked at the end
@@ -93,7 +117,7 @@ class Interview:
 
     def after_the_end(self) -> dict[str, Lines]:
         """What can be looked at once it is over, by its key."""
-        mine, theirs = _text(self.attempt.file), self.problem.reference_text
+        mine, theirs = text(self.attempt.file), self.problem.reference_text
         return {
             "v": self.judged,
             "d": lambda width: compared(mine, theirs, width),
@@ -116,7 +140,7 @@ class Interview:
                 return
             self.attempt, lines = self.finish(self.verdicts)
             self.judged = lambda width: [piece for line in lines for piece in wrapped(line, width)]
-            self.show("end", self.judged)
+            self._over()
             return
         stamp = self.stamp()
         self.saved = lambda width: [stamp, "", *candidates_view(verdict, width)]
@@ -142,7 +166,8 @@ class Interview:
         elif key == "h":
             self._hint()
         elif key == "s":
-            self._ask("submit?", self.end_asks, "y submits, any other key goes on.")
+            asks = self.part.asks or self.end_asks
+            self._ask("submit?", asks, "y submits, any other key goes on.")
         elif key == "q":
             question = "Give up? The hidden tests run on what you have."
             self._ask("give up?", question, "y gives up, any other key goes on.")
@@ -152,12 +177,20 @@ class Interview:
     def _after(self, key: str) -> None:
         if key == "q":
             self.screen.close()
-        elif body := self.after_the_end().get(key):
+        elif body := (self.after_the_end() | self.more).get(key):
             self.show("end", body)
+
+    def _over(self) -> None:
+        more = self.part.over(self.attempt, self.stopped)
+        if more is None:
+            self.screen.close()
+            return
+        self.more = more
+        self.show("end", next(iter(more.values()), self.judged))
 
     def _end(self, how: str) -> None:
         """Stop and run the hidden tests."""
-        self.ending = how
+        self.ending, self.stopped = how, time.time()
         self.session.listens = False
         said = f"{how[0].upper()}{how[1:]}. Running the hidden tests ..."
         self.show("end", lambda _: [said])
@@ -176,17 +209,21 @@ class Interview:
     # --- what is shown
 
     def page(self) -> Page:
-        left = round(self.attempt.left)
-        total = round(60 * self.attempt.minutes)
-        running = f"{left // 60:d}:{left % 60:02d} left"
-        state = running if self.attempt.runs else f"{self.attempt.score} %"
-        done = (total - left, total) if self.attempt.runs else (self.attempt.score, 100)
         head = [
-            f"{learn.bar(*done)} {state}   {self.problem.label}",
+            f"{self._state()}   {self.part.lead}{self.problem.label}",
             shown(self.attempt.file),
             "",
         ]
-        return Page(head, self.body, self.keys if self.attempt.runs else self.after, self.offset)
+        keys = self.keys if self.attempt.runs else f"{self.part.also}{self.after}"
+        return Page(head, self.body, keys, self.offset)
+
+    def _state(self) -> str:
+        """The clock; once it is over, the score."""
+        if not self.attempt.runs:
+            return f"{learn.bar(round(100 * self.attempt.share), 100)} {self.attempt.score}"
+        left = round(self.attempt.left)
+        total = round(60 * self.attempt.minutes + self.part.before)
+        return f"{learn.bar(total - left, total)} {left // 60:d}:{left % 60:02d} left"
 
     def show(self, view: str, body: Lines) -> None:
         self.view, self.body, self.offset = view, body, 0
@@ -228,7 +265,3 @@ def candidates_view(verdict: Verdict, width: int) -> list[str]:
             for x in wrapped("        " + line, width)
         ]
     return lines
-
-
-def _text(path: Path) -> str:
-    return content(path).decode("utf-8", errors="replace")

@@ -17,6 +17,7 @@ from common.course.readme import Folded
 from common.errors import UsageError
 from common.learner import progress, work
 from common.learner.progress import State
+from common.practice import plan
 from common.review import portion
 from common.shell import gpt2
 
@@ -43,8 +44,8 @@ def status() -> int:
         print(_row(problem, state, note, columns()))
     following = next((p for p in states if states[p][0] != State.PASSES), None)
     print()
-    if due := portion.line(time.time()):
-        print(f"{due}\n")
+    for said in filter(None, (plan.line(time.time()), portion.line(time.time()))):
+        print(f"{said}\n")
     if following is None:
         print(_DONE)
         return 0

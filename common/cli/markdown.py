@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import textwrap
 
+from common.judging.report import broken_code
+
 WIDTH = 80
 
 
@@ -32,7 +34,9 @@ def plain(markdown: str, width: int = WIDTH) -> list[str]:
             flush()
             in_code = not in_code
         elif in_code:
-            lines.append("    " + line)
+            whole = len(line) <= width - 4
+            first, *rest = [line] if whole else broken_code(line, max(width - 6, 20))
+            lines += ["    " + first, *("      " + piece for piece in rest)]
         elif not line.strip():
             flush()
             if lines and lines[-1]:
@@ -42,7 +46,7 @@ def plain(markdown: str, width: int = WIDTH) -> list[str]:
             lines.append(line.lstrip("# ").upper())
         elif line.startswith("|"):
             flush()
-            lines.append(line)
+            lines += broken_code(line, width)
         else:
             if re.match(r"\s*(?:[-*]|\d+\.)\s", line):
                 flush()

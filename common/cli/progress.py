@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from common.course.catalogue import road
 from common.errors import UsageError
 from common.learner import progress
 from common.learner.progress import State
+from common.practice import plan
 from common.review import deck, transfer
 from common.review.cards import cards
 from common.shell import gpt2
@@ -28,8 +30,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"which file? `{gpt2(f'progress {args.action} FILE')}`")
     file = Path(args.file).expanduser()
     if args.action == "export":
+        plan.current(time.time())  # what was done of it is noted
         transfer.export(file)
-        print(f"{file} holds your progress and your reviews; your solution.py files stay in git.")
+        print(f"{file} holds your progress, reviews and plan; your solution.py files stay in git.")
         print(f"On the other machine: {gpt2(f'progress import {file.name}')}")
         return 0
     print("\n".join(transfer.merge(file)))

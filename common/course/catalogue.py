@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -176,8 +177,11 @@ def _below(root: Path) -> list[Problem]:
     ]
 
 
-def find(text: str | int) -> Problem:
+def find(text: str | int, among: Sequence[Problem] | None = None) -> Problem:
     """The problem that a person means by "5", "05", "interview-1", "causal", "05-causal-masking" or a path.
+
+    Args:
+        among: those it may be; by default all, and what is hunted in by its whole name.
 
     Raises:
         UnknownProblem: none, or several, with what there is.
@@ -186,12 +190,12 @@ def find(text: str | int) -> Problem:
     wanted = re.split(r"[/\\]", wanted.removesuffix("/solution.py").removesuffix("\\solution.py"))[
         -1
     ]
-    for candidate in hunted():
+    for candidate in hunted() if among is None else ():
         if wanted == candidate.name:
             return candidate
     number = re.fullmatch(r"(interview[- _]?|i)?(\d+)", wanted)
     key = f"{'interview-' if number[1] else ''}{int(number[2]):02d}" if number else wanted
-    known = problems()
+    known = problems() if among is None else among
     for candidate in known:
         if key in (candidate.key, candidate.name, candidate.slug):
             return candidate
@@ -200,15 +204,21 @@ def find(text: str | int) -> Problem:
         return partly[0]
     if partly:
         raise UnknownProblem(f"{text} could be {_either([p.name for p in partly])}: name one")
-    raise UnknownProblem(f"there is no problem {text}; {_meant(wanted, known)}")
+    meant = "" if number else _meant(wanted, known)
+    raise UnknownProblem(f"there is no problem {text}; {meant or _range(known)}")
 
 
-def _meant(wanted: str, known: tuple[Problem, ...]) -> str:
+def _meant(wanted: str, known: Sequence[Problem]) -> str:
     words = {word: p for p in reversed(known) for word in [*p.slug.split("-"), p.slug, p.name]}
     close = difflib.get_close_matches(wanted, words, n=3, cutoff=0.55)
     if close:
         return f"did you mean {_either(sorted({words[word].name for word in close}))}?"
-    return f"problems run from {known[0].name} to {known[-1].name} ({gpt2('list')})"
+    return ""
+
+
+def _range(known: Sequence[Problem]) -> str:
+    lists = gpt2("interview" if known[0].is_interview else "list")
+    return f"they run from {known[0].name} to {known[-1].name} ({lists} shows all)"
 
 
 def _either(names: list[str]) -> str:

@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+_ALIKE = 1.5  # a ratio nearer to 1 is noise, or taste
+
 
 class Status(StrEnum):
     PASSED = "passed"
@@ -119,6 +121,29 @@ class Example:
     facts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a solution took on the checks that it passes, as multiples of what the reference takes.
+
+    Args:
+        time, memory: None where there is too little of it to be compared.
+    """
+
+    time: float | None = None
+    memory: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What stands out; empty where nothing does."""
+        found = [f"{self.time:.1f} times the reference's time"] if self.time else []
+        if self.memory:
+            whose = "its" if found else "the reference's"
+            found.append(f"{self.memory:.1f} times {whose} memory")
+        if all(1 / _ALIKE < ratio < _ALIKE for ratio in (self.time or 1, self.memory or 1)):
+            return ""
+        return f"Yours took {' and '.join(found)} on the checks that pass."
+
+
 class Ended(StrEnum):
     """Why a child gave no answer."""
 
@@ -141,6 +166,7 @@ class Request:
         checks: names of those to run; empty means all but the slow ones.
         cause: look for the cause of what fails.
         by_cause: also sort all failing checks by their causes.
+        measured: also compare time and memory with the reference's, where most checks pass.
         limit: seconds until a child is ended.
         interactive: the learner's code may talk to the terminal (breakpoint, input).
     """
@@ -155,6 +181,7 @@ class Request:
     checks: tuple[str, ...] = ()
     cause: bool = True
     by_cause: bool = False
+    measured: bool = False
     device: str = "cpu"
     seed: int = 0
     limit: float = 10.0
@@ -186,6 +213,7 @@ class Verdict:
     diagnosis: Diagnosis | None = None
     first_line: FirstLine | None = None
     groups: tuple[Group, ...] = ()
+    cost: Cost | None = None
     examples: tuple[Example, ...] = ()
     log: tuple[str, ...] = ()
     whole: bool = True
@@ -231,6 +259,7 @@ class Verdict:
                 "outcomes": tuple(Outcome(**_tuples(o, status=Status)) for o in data["outcomes"]),
                 "diagnosis": diagnosis,
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
+                "cost": data["cost"] and Cost(**data["cost"]),
                 "groups": tuple(Group(**_tuples(g)) for g in data["groups"]),
                 "examples": tuple(Example(**_tuples(e)) for e in data["examples"]),
                 "log": tuple(data["log"]),

@@ -157,14 +157,23 @@ def wrapped(line: str, width: int = WIDTH) -> list[str]:
     lead = " " * (len(line) - len(line.lstrip()))
     hang = lead + "  " if text.startswith("- ") else lead
     if len(lead) > 5:
-        room = max(width - len(lead), 20)
-        return [lead + text[i : i + room] for i in range(0, len(text), room)] or [""]
+        return [lead + piece for piece in broken_code(text, max(width - len(lead), 20))]
     # A command is to be copied in one piece: a space that is none to textwrap keeps it together.
     text = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), text)
     lines = textwrap.wrap(
         text, width, initial_indent=lead, subsequent_indent=hang, break_on_hyphens=False
     )
     return [line.replace(_GLUE, " ") for line in lines] or [""]
+
+
+def broken_code(text: str, room: int) -> list[str]:
+    """A line of code in as many as it takes, every character kept; behind a space or a comma where one is near."""
+    lines = []
+    while len(text) > room:
+        end = 1 + max(text.rfind(mark, 2 * room // 3, room) for mark in " ,")
+        lines.append(text[: end or room])
+        text = text[end or room :]
+    return [*lines, text]
 
 
 def _to_show(verdict: Verdict) -> Outcome:

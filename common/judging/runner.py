@@ -13,6 +13,7 @@ from common.errors import UsageError
 from common.judging import loading
 from common.judging.checks import Check
 from common.judging.collecting import checks_of
+from common.judging.cost import cost
 from common.judging.diagnosis import BUDGET, diagnose
 from common.judging.examples import try_examples
 from common.judging.first_line import first_in_float32, first_wrong_line
@@ -71,6 +72,10 @@ def run(
             pairs = [*zip(checks, outcomes, strict=True)]
             line = None if stateful else first_wrong_line(pairs, module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
+    measured = None
+    if request.measured:
+        fresh, other = _load(request, tree), loading.load(problem.reference)
+        measured = cost(checks, outcomes, fresh, other)
     whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
     return Verdict(
         request,
@@ -78,6 +83,7 @@ def run(
         diagnosis=diagnosis,
         first_line=line,
         groups=groups,
+        cost=measured,
         whole=whole,
     )
 

@@ -25,6 +25,8 @@ class Attempt:
         begun: seconds since the epoch. minutes: the time limit.
         used: minutes it took; None while the clock runs. passed, checks: of the hidden tests.
             In a hunt the bugs mended, and all of them.
+        points, most: what that earns, and what all would; none in a hunt, nor in a record of an older course.
+        promises: what those points are for, or the bugs of a hunt: a title, what was earned, what could be.
         how: "submitted", "time was up" or "given up".
         level, seed: of a hunt. planted: its bugs, unreadable, to know it again.
     """
@@ -40,6 +42,9 @@ class Attempt:
     level: int = 0
     seed: int = 0
     planted: tuple[str, ...] = ()
+    points: float = 0.0
+    most: float = 0.0
+    promises: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -66,18 +71,35 @@ class Attempt:
         return self.used is None
 
     @property
-    def score(self) -> int:
-        """Percent of the hidden checks, rounded down, so that 100 means all."""
-        return 100 * self.passed // self.checks if self.checks else 0
+    def whole(self) -> bool:
+        """Whether nothing was missed."""
+        return 0 < self.checks == self.passed
+
+    @property
+    def share(self) -> float:
+        """The score as a part of 1: of the points, else of the bugs."""
+        got, most = (self.points, self.most) if self.most else (self.passed, self.checks)
+        return got / most if most else 0.0
+
+    @property
+    def score(self) -> str:
+        """The score: "7.5 of 10 points", in a hunt "2 of 3 bugs"."""
+        if self.most:
+            return f"{self.points:g} of {self.most:g} points"
+        return f"{self.passed} of {self.checks} {'bugs' if self.level else 'checks'}"
 
     def save(self) -> None:
         """Write the record; a crash leaves the old one or the new one."""
         write_atomically(self.folder / "attempt.json", json.dumps(asdict(self), indent=1) + "\n")
 
-    def ended(self, how: str, passed: int, checks: int) -> Attempt:
-        """The record of the finished attempt, saved."""
-        used = min((time.time() - self.begun) / 60, self.minutes)
-        done = replace(self, used=round(used, 2), passed=passed, checks=checks, how=how)
+    def ended(self, how: str, passed: int, checks: int, **points: Any) -> Attempt:
+        """The record of the finished attempt, saved.
+
+        Args:
+            points: `points` and `most` where the problem has some, and `promises`.
+        """
+        used = round(min((time.time() - self.begun) / 60, self.minutes), 2)
+        done = replace(self, used=used, passed=passed, checks=checks, how=how, **points)
         done.save()
         return done
 
@@ -112,6 +134,12 @@ def history(problem: Problem | None = None) -> list[Attempt]:
     return sorted(found, key=lambda attempt: attempt.begun)
 
 
+def at(problem: str, level: int, begun: float) -> Attempt | None:
+    """The attempt that began in that moment; None where its record is gone."""
+    folder = Attempt(problem, begun, 0, level=level).folder
+    return next((a for a in _read(folder.parent) if a.folder == folder), None)
+
+
 def unreadable(names: Iterable[str]) -> tuple[str, ...]:
     """The names of bugs in a form that tells nothing to who opens the record."""
     return tuple(hashlib.sha256(name.encode()).hexdigest()[:12] for name in names)
@@ -138,6 +166,7 @@ def _read(folder: Path) -> Iterator[Attempt]:
         try:
             data: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
             data["planted"] = tuple(data.get("planted", ()))
+            data["promises"] = tuple(map(tuple, data.get("promises", ())))
             attempt = Attempt(**data)
             if attempt.folder == record.parent:
                 yield attempt

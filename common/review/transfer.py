@@ -10,7 +10,8 @@ from typing import Any
 from common.course.catalogue import problems
 from common.errors import CourseError, UsageError
 from common.files import write_atomically
-from common.learner import progress
+from common.learner import plans, progress
+from common.learner.plans import Plan
 from common.review import deck
 from common.review.deck import Deck
 
@@ -40,6 +41,8 @@ def export(path: Path) -> Path:
         "progress": progress.read(),
         "review": deck.read().to_data(),
     }
+    if plan := plans.read():
+        data["plan"] = plan.to_data()
     write_atomically(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
     return path
 
@@ -50,18 +53,23 @@ def merge(path: Path) -> list[str]:
     Raises:
         UsageError: it is none.
     """
-    theirs, reviews = _parsed(path)
-    mine, here = progress.read(), deck.read()
+    theirs, reviews, planned = _parsed(path)
+    mine, here, plan = progress.read(), deck.read(), plans.read()
     merged, reviewed = merged_progress(mine, theirs), merged_decks(here, reviews)
     if merged != mine:
         progress.replace(merged)
     if reviewed != here:
         deck.write(reviewed)
+    later = plans.later(plan, planned)
+    if later and later != plan:
+        plans.write(later)
     said = [*_new_passes(mine, merged), *_new_rest(mine, merged, theirs)]
     if new := len(reviewed.log) - len(here.log):
         said.append(
             f"{new} grade{'s' * (new > 1)} of cards came in; of each card the later stands."
         )
+    if later != plan:
+        said.append("The plan from there stands: it was made later, or more of it is done.")
     return said or ["Everything in it was here already."]
 
 
@@ -148,7 +156,7 @@ def _resets_here(theirs: dict[str, Any]) -> list[dict[str, str]]:
     return [reset for reset in theirs.get("resets", []) if reset["backup"] in backups]
 
 
-def _parsed(path: Path) -> tuple[dict[str, Any], Deck]:
+def _parsed(path: Path) -> tuple[dict[str, Any], Deck, Plan | None]:
     """What an export holds.
 
     Raises:
@@ -162,7 +170,8 @@ def _parsed(path: Path) -> tuple[dict[str, Any], Deck]:
             raise UsageError(
                 f"{path} is of version {data['version']!r}, and this course reads {VERSION}: update the course"
             )
-        return _checked(data["progress"]), deck.parsed(data["review"])
+        plan = plans.parsed(data["plan"]) if "plan" in data else None  # an older course has none
+        return _checked(data["progress"]), deck.parsed(data["review"]), plan
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
     except OSError as error:
