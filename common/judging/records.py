@@ -138,6 +138,7 @@ class Request:
         earlier: where earlier parts come from: "references", "learners", or a folder of solutions.
         examples: run the README's examples instead of the checks.
         symptoms: run the file as the problem's symptoms.py does instead of the checks.
+        picture: draw the problem's picture with these controls, (name, text) each, instead of the checks.
         checks: names of those to run; empty means all but the slow ones.
         cause: look for the cause of what fails.
         by_cause: also sort all failing checks by their causes.
@@ -152,6 +153,7 @@ class Request:
     earlier: str = "references"
     examples: bool = False
     symptoms: bool = False
+    picture: tuple[tuple[str, str], ...] | None = None
     checks: tuple[str, ...] = ()
     cause: bool = True
     by_cause: bool = False
@@ -166,7 +168,9 @@ class Request:
     @classmethod
     def from_json(cls, text: str | bytes) -> Request:
         data = json.loads(text)
-        return cls(**data | {"file": Path(data["file"]), "checks": tuple(data["checks"])})
+        picture = data["picture"] and tuple((name, value) for name, value in data["picture"])
+        data |= {"file": Path(data["file"]), "checks": tuple(data["checks"])}
+        return cls(**data | {"picture": () if picture == [] else picture})
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,7 @@ class Verdict:
     Args:
         failure: why the file could not be loaded, when it could not.
         log: what was seen of a run, a line each.
+        drawn: the picture that was asked for, as its JSON.
         whole: all checks of the problem were run (the slow ones aside).
         ended, where: why there are no outcomes, and the learner's line or the exit code.
     """
@@ -188,6 +193,7 @@ class Verdict:
     groups: tuple[Group, ...] = ()
     examples: tuple[Example, ...] = ()
     log: tuple[str, ...] = ()
+    drawn: str = ""
     whole: bool = True
     ended: Ended | None = None
     where: str = ""

@@ -19,6 +19,7 @@ from common.judging.first_line import first_in_float32, first_wrong_line
 from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
 from common.judging.not_numbers import first_not_a_number
+from common.judging.picturing import picture_of
 from common.judging.records import Certainty, Diagnosis, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
 from common.judging.way_back import where_it_is_cut
@@ -47,11 +48,13 @@ def run(
     """
     problem = find(request.problem)
     tree = loading.tree(request.earlier)
-    checks = [] if request.examples or request.symptoms else chosen(problem, request.checks)
+    other = request.examples or request.symptoms or request.picture is not None
+    checks = [] if other else chosen(problem, request.checks)
     try:
         module = _load(request, tree)
     except (loading.LoadFailure, NotImplementedError) as failure:
-        return Verdict(request, failure=str(failure))
+        drawn = "" if request.picture is None else picture_of(problem, request, str(failure))
+        return Verdict(request, failure=str(failure), drawn=drawn)
     with (
         loading.building_on(tree),
         surroundings(device=torch.device(request.device), seed=request.seed),
@@ -60,6 +63,8 @@ def run(
             return Verdict(request, examples=tuple(try_examples(problem.readme, module)))
         if request.symptoms:
             return Verdict(request, log=tuple(log_of(problem, module)))
+        if request.picture is not None:
+            return Verdict(request, drawn=picture_of(problem, request, module))
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
         on_checked(Verdict(request, outcomes=tuple(outcomes)))
         diagnosis, line, groups = None, None, ()
