@@ -98,7 +98,9 @@ def _reason(error: BaseException) -> str:
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
-def _said(request: Request, mine: ModuleType | str, wanted: list[str], reasons: Mapping[str, str]) -> str:
+def _said(
+    request: Request, mine: ModuleType | str, wanted: list[str], reasons: Mapping[str, str]
+) -> str:
     if request.owner == "reference":
         return "Drawn from the reference."
     if isinstance(mine, str):

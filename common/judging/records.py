@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from common.judging.excerpt import Excerpt
+
 
 class Status(StrEnum):
     PASSED = "passed"
@@ -39,7 +41,9 @@ class Outcome:
         parts: names of the solution that the check used: "CausalSelfAttention".
         printed: what the learner's code printed meanwhile.
         experiment: what a person would do to see it: the check's docstring.
+        excerpt: of the first tensor that is not the reference's, for the check that is shown.
         seen: context.Seen, each value that was compared; stays in this process.
+        sizes: what the check calls its sizes, "T": 7; stays in this process.
     """
 
     name: str
@@ -50,7 +54,9 @@ class Outcome:
     parts: tuple[str, ...] = ()
     printed: str = ""
     experiment: str = ""
+    excerpt: Excerpt | None = field(default=None, repr=False, compare=False)
     seen: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    sizes: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def sentence(self) -> str:
@@ -207,6 +213,12 @@ class Verdict:
         return self.loads and bool(self.outcomes) and self.passed == len(self.outcomes)
 
     @property
+    def shown(self) -> Outcome:
+        """The first failure, as checks go from cause to consequence, or the one that was diagnosed."""
+        wanted = self.diagnosis.check if self.diagnosis else ""
+        return next((o for o in self.wrong if o.name == wanted), self.wrong[0])
+
+    @property
     def passed(self) -> int:
         return sum(o.status == Status.PASSED for o in self.outcomes)
 
@@ -220,7 +232,7 @@ class Verdict:
         return 100 * self.passed // len(self.outcomes) if self.outcomes else 0
 
     def to_json(self) -> str:
-        lean = replace(self, outcomes=tuple(replace(o, seen=()) for o in self.outcomes))
+        lean = replace(self, outcomes=tuple(replace(o, seen=(), sizes={}) for o in self.outcomes))
         data = asdict(lean) | {"request": self.request.to_json()}
         return json.dumps(data)
 
@@ -234,7 +246,7 @@ class Verdict:
             **data
             | {
                 "request": Request.from_json(data["request"]),
-                "outcomes": tuple(Outcome(**_tuples(o, status=Status)) for o in data["outcomes"]),
+                "outcomes": tuple(map(_outcome, data["outcomes"])),
                 "diagnosis": diagnosis,
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
                 "groups": tuple(Group(**_tuples(g)) for g in data["groups"]),
@@ -243,6 +255,11 @@ class Verdict:
                 "ended": data["ended"] and Ended(data["ended"]),
             }
         )
+
+
+def _outcome(data: Mapping[str, Any]) -> Outcome:
+    excerpt = data["excerpt"] and Excerpt.from_data(data["excerpt"])
+    return Outcome(**_tuples(data, status=Status) | {"excerpt": excerpt})
 
 
 def _tuples(data: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> dict[str, Any]:

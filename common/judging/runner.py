@@ -13,9 +13,10 @@ from common.errors import UsageError
 from common.judging import loading
 from common.judging.checks import Check
 from common.judging.collecting import checks_of
-from common.judging.diagnosis import BUDGET, diagnose
+from common.judging.diagnosis import BUDGET, Bank, diagnose
 from common.judging.examples import try_examples
 from common.judging.first_line import first_in_float32, first_wrong_line
+from common.judging.first_tensor import excerpt_of
 from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
 from common.judging.not_numbers import first_not_a_number
@@ -76,6 +77,7 @@ def run(
             pairs = [*zip(checks, outcomes, strict=True)]
             line = None if stateful else first_wrong_line(pairs, module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
+            outcomes = _with_excerpt(problem, checks, outcomes, diagnosis)
     whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
     return Verdict(
         request,
@@ -85,6 +87,21 @@ def run(
         groups=groups,
         whole=whole,
     )
+
+
+def _with_excerpt(
+    problem: Problem,
+    checks: Sequence[Check],
+    outcomes: list[Outcome],
+    diagnosis: Diagnosis | None,
+) -> list[Outcome]:
+    """Of the check that a report shows, the wrong tensor beside the reference's."""
+    name = diagnosis.check if diagnosis else ""
+    wrong = [i for i, o in enumerate(outcomes) if o.status.is_wrong]
+    at = next((i for i in wrong if outcomes[i].name == name), wrong[0])
+    right = Bank(problem).outcome((), checks[at])
+    outcome = replace(outcomes[at], excerpt=excerpt_of(outcomes[at], right))
+    return [*outcomes[:at], outcome, *outcomes[at + 1 :]]
 
 
 def _asked_again(

@@ -18,7 +18,12 @@ from common.files import being_replaced
 from common.pictures.panels import Bars, Heat, Lines, Panel, Strips, clean
 
 WIDTH = 8.6  # inches: 620 points, what a README shows at its full size
-_FONT = {"font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "gpt2"}
+_FONT = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gpt2",
+}
 _FAMILY = "system-ui, 'DejaVu Sans', Verdana, sans-serif"
 
 
@@ -63,7 +68,9 @@ def svg(panels: Sequence[Panel], across: int, alt: str, theme: str) -> str:
     return _element(size, alt, style, f'<g class="light">{light}</g><g class="dark">{dark}</g>')
 
 
-def png(panels: Sequence[Panel], across: int, title: str, note: str, path: Path, theme: str) -> None:
+def png(
+    panels: Sequence[Panel], across: int, title: str, note: str, path: Path, theme: str
+) -> None:
     """Write the panels with a title above and a note below."""
     mpl = _matplotlib()
     with mpl.rc_context(_FONT), _quietly():
@@ -148,7 +155,9 @@ def _height(panel: Panel) -> float:
     """Inches that a panel wants."""
     if isinstance(panel, Heat):
         names = max((len(c) for c in panel.columns), default=0)
-        return 0.75 + max(0.21 * len(panel.values), 0.8) + (0.06 * min(names, 12) if names > 3 else 0)
+        return (
+            0.75 + max(0.21 * len(panel.values), 0.8) + (0.06 * min(names, 12) if names > 3 else 0)
+        )
     if isinstance(panel, Bars):
         return 0.8 + max(0.21 * len(panel.labels) * (1 + 0.5 * (len(panel.series) - 1)), 0.8)
     if isinstance(panel, Strips):
@@ -166,7 +175,8 @@ def _heat(axes: Any, heat: Heat, theme: Theme) -> None:
     low = -heat.top if heat.scale == "diverging" else 0
     high = 1.25 if heat.scale == "mask" else heat.top
     finite = [[v if math.isfinite(v) else math.nan for v in row] for row in heat.values]
-    axes.imshow(finite, cmap=palette, vmin=low, vmax=high, aspect="auto", interpolation="none")
+    aspect = "equal" if heat.square else "auto"
+    axes.imshow(finite, cmap=palette, vmin=low, vmax=high, interpolation="none", aspect=aspect)
     tall, wide = len(heat.values), len(heat.values[0])
     if tall + wide <= 50:
         axes.set_xticks([j - 0.5 for j in range(1, wide)], minor=True)
@@ -202,21 +212,37 @@ def _numbers(axes: Any, heat: Heat, theme: Theme) -> None:
         for j, value in enumerate(row):
             strong = abs(value) > 0.55 * heat.top or not math.isfinite(value)
             told = f"{value:.2f}" if math.isfinite(value) else str(value)
-            axes.text(j, i, told, ha="center", va="center", fontsize=7, color=theme.back if strong else theme.ink)
+            axes.text(
+                j,
+                i,
+                told,
+                ha="center",
+                va="center",
+                fontsize=7,
+                color=theme.back if strong else theme.ink,
+            )
 
 
 def _lines(axes: Any, panel: Lines, theme: Theme) -> None:
     for line, colour in zip(panel.lines, theme.curves, strict=False):
         few = len(line.x) <= 16
-        axes.plot(line.x, line.y, color=colour, label=line.name, lw=1.6, marker="o" if few else None, ms=3)
+        axes.plot(
+            line.x, line.y, color=colour, label=line.name, lw=1.6, marker="o" if few else None, ms=3
+        )
     if panel.log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: "")
     for name, level in panel.levels:
         axes.axhline(level, color=theme.quiet, lw=1, ls="--")
         axes.annotate(
             name, (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 3),
             textcoords="offset points", ha="right", color=theme.quiet, fontsize=8,
+            bbox={"fc": theme.back, "ec": "none", "pad": 1, "alpha": 0.8},
         )  # fmt: skip
+    if panel.reach:
+        axes.update_datalim([(panel.lines[0].x[0], y) for y in panel.reach])
+        axes.autoscale_view()
     axes.grid(color=theme.quiet, alpha=0.25, lw=0.6)
     axes.set(xlabel=panel.x_axis, ylabel=panel.y_axis)
     if len(panel.lines) > 1:
@@ -262,13 +288,17 @@ def _strips(axes: Any, strips: Strips, theme: Theme) -> None:
                 (box.start + box.end) / 2, i, _brief(box.text, max(room, 1)), ha="center", va="center",
                 fontsize=8, color=inks[box.kind],
             )  # fmt: skip
-    axes.set(xlim=(-0.02 * end, 1.01 * end), ylim=(len(strips.rows) - 0.5, -0.5), xlabel=strips.axis)
+    axes.set(
+        xlim=(-0.02 * end, 1.01 * end), ylim=(len(strips.rows) - 0.5, -0.5), xlabel=strips.axis
+    )
     axes.set_yticks(range(len(strips.rows)), [_brief(name, 22) for name, _ in strips.rows])
     axes.set_xticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
     named = [
-        Patch(fc=shades[k], ec=theme.quiet, label=name) for k, name in enumerate(strips.kinds) if name
+        Patch(fc=shades[k], ec=theme.quiet, label=name)
+        for k, name in enumerate(strips.kinds)
+        if name
     ]
     if named:
         axes.legend(
@@ -287,7 +317,7 @@ def _plain_texts(figure: Any) -> None:
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-        text.set_text(clean(text.get_text()))
+        text.set_text("\n".join(map(clean, text.get_text().split("\n"))))
 
 
 def _quietly() -> Any:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
+from common.judging.excerpt import short
 from common.pictures.panels import Bars, Box, Heat, Lines, Panel, Strips, clean
 
 SHADES = " ·░▒▓█"  # from nothing to the most
@@ -56,40 +57,15 @@ def cell(value: float, scale: str, top: float) -> str:
     return SHADES[max(0, math.ceil(share * (len(SHADES) - 1) - 1e-9))] * 2
 
 
-def grid(values: Sequence[Sequence[float]], mark: tuple[int, int] | None = None) -> list[str]:
-    """A mask, or a small table of numbers, row by row; brackets stand around the marked entry."""
-    flat = [v for row in values for v in row]
-    if all(v in (0, 1) for v in flat):
-        texts = [[cell(v, "mask", 1) for v in row] for row in values]
-    else:
-        texts = [[_short(v) for v in row] for row in values]
-    wide = max((len(t) for row in texts for t in row), default=1)
-    made = []
-    for i, row in enumerate(texts):
-        line = ""
-        for j, text in enumerate(row):
-            here = mark == (i, j)
-            line += ("[" if here else "" if line.endswith("]") else " ") + text.rjust(wide)
-            line += "]" if here else ""
-        made.append(line)
-    return made
-
-
-def _short(value: float) -> str:
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    if value == int(value) and abs(value) < 1000:
-        return str(int(value))
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0e}"
-
-
 def _heat(heat: Heat, width: int) -> list[str]:
     wide = min(_LABEL, max((columns(clean(r)) for r in heat.rows), default=0))
     if heat.numbers:
-        cells = [[_short(v) for v in row] for row in heat.values]
+        cells = [[short(v) for v in row] for row in heat.values]
     else:
         cells = [[cell(v, heat.scale, heat.top) for v in row] for row in heat.values]
-    size = max((len(c) for row in cells for c in row), default=1) + (heat.numbers or heat.scale != "sequential")
+    size = max((len(c) for row in cells for c in row), default=1) + (
+        heat.numbers or heat.scale != "sequential"
+    )
     room = max((width - wide - 3) // size, 1)
     lines = _head(heat, wide, size, room)
     for i, row in enumerate(cells):
@@ -100,9 +76,9 @@ def _heat(heat: Heat, width: int) -> list[str]:
         )
         lines.append(f"{name} |{body}|" + ("…" if len(row) > room else ""))
     lines += [_key(heat)] if not heat.numbers else []
-    if heat.row_axis or heat.column_axis:
-        lines.append(f"rows: {heat.row_axis}; columns: {heat.column_axis}")
-    return lines
+    axes = (("rows", heat.row_axis), ("columns", heat.column_axis))
+    told = "; ".join(f"{which}: {name}" for which, name in axes if name)
+    return [*lines, told] if told else lines
 
 
 def _head(heat: Heat, wide: int, size: int, room: int) -> list[str]:
@@ -114,7 +90,8 @@ def _head(heat: Heat, wide: int, size: int, room: int) -> list[str]:
     if tall == 1:
         return [" " * (wide + 2) + "".join(n.rjust(size) for n in names)]
     return [
-        " " * (wide + 2) + "".join((n.ljust(tall)[k] if columns(n) == len(n) else "?").rjust(size) for n in names)
+        " " * (wide + 2)
+        + "".join((n.ljust(tall)[k] if columns(n) == len(n) else "?").rjust(size) for n in names)
         for k in range(tall)
     ]
 
@@ -133,7 +110,7 @@ def _lines(panel: Lines, width: int) -> list[str]:
         return math.log10(max(y, 1e-12)) if panel.log else y
 
     known = [place(y) for line in panel.lines for y in line.y if math.isfinite(y)]
-    known += [place(y) for _, y in panel.levels]
+    known += [place(y) for y in (*panel.reach, *(y for _, y in panel.levels))]
     x = [v for line in panel.lines for v in line.x]
     if not known or not x:
         return ["(no number to draw)"]
@@ -152,15 +129,24 @@ def _lines(panel: Lines, width: int) -> list[str]:
                 chart[row(y)][round((at - left) / (right - left or 1) * (across - 1))] = mark
     told = {0: high, _HEIGHT - 1: low}
     lines = [
-        (f"{10 ** told[i] if panel.log else told[i]:9.3g}" if i in told else " " * 9) + " |" + "".join(r)
+        (f"{10 ** told[i] if panel.log else told[i]:9.3g}" if i in told else " " * 9)
+        + " |"
+        + "".join(r)
         for i, r in enumerate(chart)
     ]
     ends = f"{left:.6g}"
-    lines += [" " * 10 + "+" + "-" * across, " " * 11 + ends + f"{right:.6g}".rjust(across - len(ends))]
+    lines += [
+        " " * 10 + "+" + "-" * across,
+        " " * 11 + ends + f"{right:.6g}".rjust(across - len(ends)),
+    ]
     named = [f"{m} {line.name}" for m, line in zip(_MARKS, panel.lines, strict=False)]
     named += [f". {name}" for name, _ in panel.levels]
-    told_axes = ", ".join(filter(None, (panel.x_axis and f"across: {panel.x_axis}", panel.y_axis and f"up: {panel.y_axis}")))
-    return [*lines, *_flowing([told_axes, *named], width)]
+    axes = [
+        f"{which}: {name}"
+        for which, name in (("across", panel.x_axis), ("up", panel.y_axis))
+        if name
+    ]
+    return [*lines, *_flowing([", ".join(axes), *named], width)]
 
 
 def _flowing(parts: Sequence[str], width: int) -> list[str]:
@@ -200,7 +186,9 @@ def _strips(strips: Strips, width: int) -> list[str]:
         line = ""
         for box in row:
             line = line.ljust(round(box.start * unit))
-            line += "|" + padded(_marked(box, strips), max(round((box.end - box.start) * unit) - 1, 0))
+            line += "|" + padded(
+                _marked(box, strips), max(round((box.end - box.start) * unit) - 1, 0)
+            )
         lines.append(f"{padded(name, wide, right=True)} {line}|")
     kinds = [f"{_SIGNS[i]} {name}".strip() for i, name in enumerate(strips.kinds) if name]
     return [*lines, *_flowing([strips.axis, *kinds], width)]

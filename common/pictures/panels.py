@@ -68,6 +68,7 @@ class Heat:
         most: the value with the strongest colour; the largest one where it is left out.
         mark: row and column of a cell to be framed.
         numbers: the values are told in the cells.
+        square: so are the cells, whatever room there is.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Heat:
     most: float | None = None
     mark: tuple[int, int] | None = None
     numbers: bool = False
+    square: bool = False
 
     @property
     def top(self) -> float:
@@ -101,7 +103,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """Curves over a common axis; `levels` are named horizontal lines."""
+    """Curves over a common axis; `levels` are named horizontal lines, `reach` is what the axis shows at least."""
 
     title: str
     lines: tuple[Line, ...]
@@ -109,6 +111,7 @@ class Lines:
     y_axis: str = ""
     log: bool = False
     levels: tuple[tuple[str, float], ...] = ()
+    reach: Row = ()
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,9 @@ def _frozen(value: Any) -> Any:
 
 def clean(text: str) -> str:
     """A text without what a terminal obeys or XML refuses."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSEEN else c for c in text)
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSEEN else c for c in text
+    )
 
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")

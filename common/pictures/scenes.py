@@ -1,4 +1,4 @@
-"""What several problems' pictures are made with: a sentence as labels, as ids, as vectors; heads that do one thing each.
+"""What several problems' pictures are made with: a sentence as labels, ids and vectors; heads that do one thing each.
 
 Shapes: T tokens, C n_embd, H n_head, D = C // H. torch is imported by who draws: a page that only asks for the
 controls need not wait for it.
@@ -106,7 +106,10 @@ def heads_at_work(attention: Any, words: list[str]) -> Tensor:
     key[1, :MOST, place] = torch.eye(MOST)
     query[2, 0, 2 * MOST], key[2, 0, MOST] = sharp, 1
     value[:, :MOST, place] = torch.eye(MOST)
-    wanted = {"c_attn.weight": torch.cat([query, key, value]).view(3 * C, C), "c_proj.weight": torch.eye(C)}
+    wanted = {
+        "c_attn.weight": torch.cat([query, key, value]).view(3 * C, C),
+        "c_proj.weight": torch.eye(C),
+    }
     wanted |= {"c_attn.bias": torch.zeros(3 * C), "c_proj.bias": torch.zeros(C)}
     try:
         module.load_state_dict(wanted)

@@ -20,7 +20,9 @@ def draw(parts, controls):
     )
     model = parts.Embeddings(config).eval().requires_grad_(False)
     waves = torch.arange(T)[:, None] * torch.linspace(0.2, 1.6, C) + torch.arange(C) % 2
-    model.wte.weight.copy_(0.8 * torch.randn(config.vocab_size, C, generator=torch.Generator().manual_seed(1)))
+    model.wte.weight.copy_(
+        0.8 * torch.randn(config.vocab_size, C, generator=torch.Generator().manual_seed(1))
+    )
     model.wpe.weight.copy_(waves.cos())
     where = tuple(f"position {t}" for t in range(T))
     made = [
@@ -29,7 +31,9 @@ def draw(parts, controls):
         ("the output: their sum", model(numbers)[0], tuple(words)),
     ]
     panels = tuple(
-        Heat(title, table(x, T, C, title), names, column_axis="channels", scale="diverging", most=2.5)
+        Heat(
+            title, table(x, T, C, title), names, column_axis="channels", scale="diverging", most=2.5
+        )
         for title, x, names in made
     )
     return Picture(

@@ -26,8 +26,21 @@ def draw(parts, controls):
         "A table of attention weights, a row for each token that asks and a column for each that is asked, beside the "
         f"row of token {asks} as bars: most weight goes to the tokens whose vectors are most like its own.",
         (
-            Heat("weights of all queries", every, labels, labels, "token that asks", "token that is asked", most=1.0),
-            Bars(f"weights of token {asks}, “{words[asks]}”", labels, (("weight", one),), "they sum to 1"),
+            Heat(
+                "weights of all queries",
+                every,
+                labels,
+                labels,
+                "token that asks",
+                "token that is asked",
+                most=1.0,
+            ),
+            Bars(
+                f"weights of token {asks}, “{words[asks]}”",
+                labels,
+                (("weight", one),),
+                "they sum to 1",
+            ),
         ),
         "Query and key of a token are one vector here, the same for the same word, so equal words find each other.",
     )

@@ -24,7 +24,9 @@ def draw(parts, controls):
         query, keys = (size * torch.randn(n, width, generator=source) for n in (1, KEYS))
         raw = parts.softmax(query @ keys.mT)
         scaled = parts.scaled_dot_product_attention(query, keys, torch.eye(KEYS))[1]
-        return row(raw[0], KEYS, "softmax"), row(scaled[0], KEYS, "scaled_dot_product_attention's weights")
+        return row(raw[0], KEYS, "softmax"), row(
+            scaled[0], KEYS, "scaled_dot_product_attention's weights"
+        )
 
     widths = [2**k for k in range(1, 11)]
     means = []
@@ -49,7 +51,7 @@ def draw(parts, controls):
                     Line(name, places, tuple(round(m[i], 4) for m in means))
                     for i, name in enumerate(("without the scale", "divided by √D"))
                 ),
-                "log₂ D, from 2 to 1024 channels", "weight", levels=((f"all {KEYS} alike", 1 / KEYS),),
+                "log₂ D: from 2 to 1024 channels", "weight", levels=((f"all {KEYS} alike", 1 / KEYS),),
             ),
         ),
         "Queries and keys are random numbers of the size that is set; 30 draws for each D.",

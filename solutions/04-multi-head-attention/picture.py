@@ -26,5 +26,5 @@ def draw(parts, controls):
         "Attention weights of four heads over the same sentence. One looks at equal words, one at the token before, "
         "one at the first token, one at all alike; every token sees every other, before and after it.",
         panels,
-        "The weights are read off your layer: its c_attn was set so that each head looks for one thing.",
+        "The weights are read off the layer's output: its c_attn was set so that each head looks for one thing.",
     )

@@ -13,7 +13,12 @@ def draw(parts, controls):
     T, labels, h = len(words), tuple(words), int(controls["head"])
     mask = table(parts.causal_mask(T), T, T, f"causal_mask({T})")
     weights = table(heads_at_work(parts.CausalSelfAttention, words)[h], T, T, "the weights")
-    axes = {"rows": labels, "columns": labels, "row_axis": "token that asks", "column_axis": "token that is asked"}
+    axes = {
+        "rows": labels,
+        "columns": labels,
+        "row_axis": "token that asks",
+        "column_axis": "token that is asked",
+    }
     return Picture(
         "No token sees a later one",
         "Two tables with a row for each token that asks. The mask is open on and below the diagonal and closed above. "

@@ -29,7 +29,11 @@ def draw(parts, controls):
         raise Unfit("forward does not go through c_fc once")
     before = hidden[0].flatten()
     after = parts.gelu(before)
-    names = ("below -2.5", *(f"{a:g} to {b:g}" for a, b in zip(EDGES, EDGES[1:], strict=False)), "above 2.5")
+    names = (
+        "below -2.5",
+        *(f"{a:g} to {b:g}" for a, b in zip(EDGES, EDGES[1:], strict=False)),
+        "above 2.5",
+    )
 
     def shares(values):
         counts = torch.bincount(torch.bucketize(values, torch.tensor(EDGES)), minlength=len(names))
@@ -41,7 +45,7 @@ def draw(parts, controls):
         "positive ones. Beside it how the numbers inside a feed-forward layer are spread before and after it: of those "
         "that were negative almost all end near 0.",
         (
-            Lines("gelu(x)", curves, "x", "gelu(x)", levels=(("0", 0.0),)),
+            Lines("gelu(x)", curves, "x", "gelu(x)"),
             Bars(
                 "the hidden numbers of one layer, percent", names,
                 (("before gelu", shares(before)), ("after", shares(after))), "", 0,

@@ -36,7 +36,9 @@ def draw(parts, controls):
         made = {
             "layer after layer": through(lambda now, layer: layer(now)),
             "x + layer(x)": through(lambda now, layer: now + layer(now)),
-            "pre_norm_residual": through(lambda now, layer: parts.pre_norm_residual(now, norms, layer)),
+            "pre_norm_residual": through(
+                lambda now, layer: parts.pre_norm_residual(now, norms, layer)
+            ),
         }
     depth = tuple(float(i) for i in range(layers + 1))
     return Picture(

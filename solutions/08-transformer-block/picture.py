@@ -39,7 +39,14 @@ def draw(parts, controls):
         ("feed-forward adds", added["mlp"]), ("the stream after", x),
     ]  # fmt: skip
     panels = tuple(
-        Heat(title, table(values[0], T, C, title), tuple(words), column_axis="channels", scale="diverging", most=2.5)
+        Heat(
+            title,
+            table(values[0], T, C, title),
+            tuple(words),
+            column_axis="channels",
+            scale="diverging",
+            most=2.5,
+        )
         for title, values in made
     )
     return Picture(

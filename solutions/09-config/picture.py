@@ -15,7 +15,9 @@ PARTS = ("GPT2Config",)
 def draw(parts, controls):
     from dataclasses import replace
 
-    config = replace(getattr(parts.GPT2Config, f"gpt2_{controls['size']}")(), vocab_size=controls["vocabulary"])
+    config = replace(
+        getattr(parts.GPT2Config, f"gpt2_{controls['size']}")(), vocab_size=controls["vocabulary"]
+    )
     C, inner, L = config.n_embd, config.n_inner, config.n_layer
     if not all(isinstance(n, int) for n in (C, inner, L, config.n_positions)):
         raise Unfit("a size of the preset is no int")
@@ -33,8 +35,20 @@ def draw(parts, controls):
         "then the token table and attention; positions and norms hardly count. Beside them the totals of the four "
         "published sizes.",
         (
-            Bars("parameters by part", tuple(counts), (("", tuple(n / 1e6 for n in counts.values())),), "millions", 2),
-            Bars("num_parameters()", SIZES, (("", tuple(float(n) / 1e6 for n in totals)),), "millions", 1),
+            Bars(
+                "parameters by part",
+                tuple(counts),
+                (("", tuple(n / 1e6 for n in counts.values())),),
+                "millions",
+                2,
+            ),
+            Bars(
+                "num_parameters()",
+                SIZES,
+                (("", tuple(float(n) / 1e6 for n in totals)),),
+                "millions",
+                1,
+            ),
         ),
         "lm_head is the same matrix as wte and counts once.",
     )

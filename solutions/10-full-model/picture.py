@@ -22,7 +22,10 @@ def draw(parts, controls):
     model = parts.GPT2Model(config).eval()
     stream = []
     watched = [model.drop, *model.h, model.ln_f]
-    hooks = [module.register_forward_hook(lambda _m, _i, output: stream.append(output)) for module in watched]
+    hooks = [
+        module.register_forward_hook(lambda _m, _i, output: stream.append(output))
+        for module in watched
+    ]
     with torch.no_grad():
         logits = model(numbers)
         for hook in hooks:

@@ -20,7 +20,12 @@ def draw(parts, controls):
     norms = []
 
     def look(optimizer, *_):
-        grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        grads = [
+            p.grad
+            for group in optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
         norms.append(float(sum(float(g.square().sum()) for g in grads) ** 0.5))
 
     hook = register_optimizer_step_pre_hook(look)
@@ -42,6 +47,7 @@ def draw(parts, controls):
             Lines(
                 "loss", (Line("loss", steps, tuple(float(f"{v:.4g}") for v in losses)),), "step", "nats per token",
                 levels=((f"ln V, V = {V}: nothing known", round(math.log(V), 4)),),
+                reach=(3.6, 4.6),
             ),
             Lines(
                 "norm of the gradient", (Line("norm", steps, tuple(float(f"{v:.4g}") for v in norms)),), "step", "norm",

@@ -14,7 +14,7 @@ CONTROLS = (
     Control("top_p", "top_p", "number", "0.9", low=0.01, high=1),
 )
 PARTS = ("filter_logits",)
-SHOWN = 14
+SHOWN = 10
 
 
 def draw(parts, controls):

@@ -23,7 +23,9 @@ def draw(parts, controls):
     rates = [parts.learning_rate(s, TOP, controls["low"] * TOP, warmup, total) for s in steps]
     if not all(isinstance(rate, int | float) for rate in rates):
         raise Unfit("learning_rate gave no number")
-    model = problem(10).GPT2Model(GPT2Config(vocab_size=500, n_positions=64, n_embd=48, n_layer=2, n_head=4))
+    model = problem(10).GPT2Model(
+        GPT2Config(vocab_size=500, n_positions=64, n_embd=48, n_layer=2, n_head=4)
+    )
     groups = parts.optimizer_groups(model, 0.1)
     counts = {True: 0, False: 0}
     for group in groups:

@@ -5,7 +5,12 @@ from common.pictures.picture import Picture
 from common.pictures.scenes import Unfit, table
 
 C, F = 8, 16
-SHAPES = {"attn.c_attn": (C, 3 * C), "attn.c_proj": (C, C), "mlp.c_fc": (C, F), "mlp.c_proj": (F, C)}
+SHAPES = {
+    "attn.c_attn": (C, 3 * C),
+    "attn.c_proj": (C, C),
+    "mlp.c_fc": (C, F),
+    "mlp.c_proj": (F, C),
+}
 CONTROLS = (Control("layer", "Layer", "choice", "attn.c_attn", tuple(SHAPES)),)
 PARTS = ("convert_hf_state_dict",)
 
@@ -30,11 +35,11 @@ def draw(parts, controls):
         (
             Heat(
                 f"in the file: ({rows}, {columns})", table(there, rows, columns, "file"),
-                row_axis="inputs", column_axis="outputs", scale="diverging", most=1.3,
+                row_axis="inputs", column_axis="outputs", scale="diverging", most=1.3, square=True,
             ),
             Heat(
                 f"in your model: ({columns}, {rows})", here,
-                row_axis="outputs", column_axis="inputs", scale="diverging", most=1.3,
+                row_axis="outputs", column_axis="inputs", scale="diverging", most=1.3, square=True,
             ),
         ),
         f"Not taken over: {', '.join(gone) or 'nothing'}. Added: {', '.join(new) or 'nothing'}. All four matrices of each "
@@ -49,7 +54,9 @@ def _published():
     state = {"wte.weight": torch.randn(11, C), "wpe.weight": torch.randn(6, C)}
     for layer, (rows, columns) in SHAPES.items():
         up, along = torch.linspace(-1, 1, rows)[:, None], torch.arange(columns) / columns
-        state[f"h.0.{layer}.weight"] = up * (0.4 + along.mul(3 if "c_attn" in layer else 1).remainder(1))
+        state[f"h.0.{layer}.weight"] = up * (
+            0.4 + along.mul(3 if "c_attn" in layer else 1).remainder(1)
+        )
         state[f"h.0.{layer}.bias"] = torch.zeros(columns)
     for norm in ("h.0.ln_1", "h.0.ln_2", "ln_f"):
         state |= {f"{norm}.weight": torch.ones(C), f"{norm}.bias": torch.zeros(C)}

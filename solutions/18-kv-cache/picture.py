@@ -19,7 +19,13 @@ def draw(parts, controls):
     words = tokens(controls["sentence"])
     T, prompt = len(words), min(controls["prompt"], len(words))
     config = GPT2Config(
-        vocab_size=2, n_positions=MOST, n_embd=C, n_head=2, n_layer=1, attn_pdrop=0.0, resid_pdrop=0.0
+        vocab_size=2,
+        n_positions=MOST,
+        n_embd=C,
+        n_head=2,
+        n_layer=1,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
     )
     attention, cache = parts.CachedCausalSelfAttention(config).eval(), parts.KVCache()
     x = vectors(words, C)[None]
