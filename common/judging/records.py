@@ -246,7 +246,9 @@ class Verdict:
             **data
             | {
                 "request": Request.from_json(data["request"]),
-                "outcomes": tuple(map(_outcome, data["outcomes"])),
+                "outcomes": tuple(
+                    Outcome(**_tuples(o, status=Status, excerpt=_excerpt)) for o in data["outcomes"]
+                ),
                 "diagnosis": diagnosis,
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
                 "groups": tuple(Group(**_tuples(g)) for g in data["groups"]),
@@ -257,9 +259,8 @@ class Verdict:
         )
 
 
-def _outcome(data: Mapping[str, Any]) -> Outcome:
-    excerpt = data["excerpt"] and Excerpt.from_data(data["excerpt"])
-    return Outcome(**_tuples(data, status=Status) | {"excerpt": excerpt})
+def _excerpt(data: Mapping[str, Any] | None) -> Excerpt | None:
+    return Excerpt.from_data(data) if data else None
 
 
 def _tuples(data: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> dict[str, Any]:

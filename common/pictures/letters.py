@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from common.judging.excerpt import short
 from common.pictures.panels import Bars, Box, Heat, Lines, Panel, Strips, clean
@@ -19,7 +19,7 @@ _HEIGHT = 12  # rows of a chart
 
 def lines_of(panel: Panel, width: int) -> list[str]:
     """A panel in lines of at most that many columns."""
-    draw = {Heat: _heat, Lines: _lines, Bars: _bars, Strips: _strips}[type(panel)]
+    draw = _DRAW[type(panel)]
     return [cut(clean(line).rstrip(), width) for line in [panel.title, *draw(panel, width)]]
 
 
@@ -205,6 +205,9 @@ def _needed(box: Box) -> int:
     return math.ceil((columns(box.text) + 2) / max(box.end - box.start, 1))
 
 
-def folded(texts: Sequence[str]) -> list[str]:
-    """Neighbouring equal lines once."""
-    return [line for line, _ in groupby(texts)]
+_DRAW: dict[type, Callable[[Any, int], list[str]]] = {
+    Heat: _heat,
+    Lines: _lines,
+    Bars: _bars,
+    Strips: _strips,
+}

@@ -1,5 +1,7 @@
 """The curve of GELU, and what it leaves of the numbers between the two layers."""
 
+import itertools
+
 from common import GPT2Config
 from common.pictures.panels import Bars, Control, Line, Lines
 from common.pictures.picture import Picture
@@ -21,17 +23,19 @@ def draw(parts, controls):
     )
     model = parts.FeedForward(GPT2Config(n_embd=48, n_head=4, resid_pdrop=0.0)).eval()
     hidden = []
-    with model.c_fc.register_forward_hook(lambda _m, _i, output: hidden.append(output)):
-        with torch.no_grad():
-            model.c_fc.weight.normal_(std=48**-0.5)
-            model(controls["spread"] * torch.randn(1, 64, 48))
+    with (
+        model.c_fc.register_forward_hook(lambda _m, _i, output: hidden.append(output)),
+        torch.no_grad(),
+    ):
+        model.c_fc.weight.normal_(std=48**-0.5)
+        model(controls["spread"] * torch.randn(1, 64, 48))
     if not hidden or hidden[0].numel() != 64 * 192:
         raise Unfit("forward does not go through c_fc once")
     before = hidden[0].flatten()
     after = parts.gelu(before)
     names = (
         "below -2.5",
-        *(f"{a:g} to {b:g}" for a, b in zip(EDGES, EDGES[1:], strict=False)),
+        *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(EDGES)),
         "above 2.5",
     )
 

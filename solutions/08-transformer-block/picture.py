@@ -28,7 +28,7 @@ def draw(parts, controls):
         layer, added = parts.TransformerBlock(config).eval(), {}
         for name in ("attn", "mlp"):
             getattr(layer, name).register_forward_hook(
-                lambda _m, _i, output, name=name: added.setdefault(name, output)
+                lambda _m, _i, output, name=name, added=added: added.setdefault(name, output)
             )
         with torch.no_grad():
             before, x = x, layer(x)

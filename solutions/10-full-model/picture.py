@@ -39,9 +39,9 @@ def draw(parts, controls):
     names = ("embeddings", *(f"block {i}" for i in range(L)), "ln_f")
     return Picture(
         "From the embeddings to the logits",
-        "Left: the size of the stream for each token, a row for each stage; it grows from block to block, and the final "
-        "norm brings all tokens to the same size. Right: how much the logits at each position move when one token is "
-        "exchanged for another; only those at its own and later positions do.",
+        "Left: the size of the stream for each token, a row for each stage; it grows from block to block, and the "
+        "final norm brings all tokens to the same size. Right: how much the logits at each position move when one "
+        "token is exchanged for another; only those at its own and later positions do.",
         (
             Heat("size of the stream (root mean square)", table(sizes, L + 2, T, "the stream"), names, labels, "stage"),
             Heat(

@@ -41,8 +41,8 @@ def draw(parts, controls):
     steps = tuple(float(i + 1) for i in range(len(losses)))
     return Picture(
         f"{len(losses)} steps with learning rate {controls['lr']}",
-        "Left: the loss of each step, which stays near ln V as random tokens cannot be predicted; a learning rate that is "
-        "too high drives it above. Right: the norm of all gradients together at each step.",
+        "Left: the loss of each step, which stays near ln V as random tokens cannot be predicted; a learning rate that "
+        "is too high drives it above. Right: the norm of all gradients together at each step.",
         (
             Lines(
                 "loss", (Line("loss", steps, tuple(float(f"{v:.4g}") for v in losses)),), "step", "nats per token",

@@ -27,8 +27,8 @@ def draw(parts, controls):
         inputs, targets = (part.tolist() for part in windows[index])
         if not all(isinstance(i, int) and 0 <= i < len(words) for i in (*inputs, *targets)):
             raise Unfit(f"window {index} holds what is not in the text")
-        kinds = {i: 2 for i in targets} | {i: 1 for i in inputs}
-        kinds |= {i: 3 for i in set(inputs) & set(targets)}
+        kinds = dict.fromkeys(targets, 2) | dict.fromkeys(inputs, 1)
+        kinds |= dict.fromkeys(set(inputs) & set(targets), 3)
         boxes = tuple(Box(i, i + 1, words[i], kind) for i, kind in sorted(kinds.items()))
         rows.append((f"window {index}", boxes))
     return Picture(

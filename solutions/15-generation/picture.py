@@ -1,5 +1,6 @@
 """What temperature, top-k and top-p leave of the next token's probabilities."""
 
+import itertools
 import re
 from collections import Counter
 
@@ -24,7 +25,7 @@ def draw(parts, controls):
 
     words = re.findall(r"\w+|[^\w\s]", read_text().lower())
     asked = re.findall(r"\w+|[^\w\s]", controls["prompt"].lower())[-1:]
-    after = Counter(b for a, b in zip(words, words[1:], strict=False) if [a] == asked)
+    after = Counter(b for a, b in itertools.pairwise(words) if [a] == asked)
     known = bool(after)
     counts = (after or Counter(words)).most_common()
     logits = torch.tensor([[float(n) for _, n in counts]]).log()
@@ -38,8 +39,8 @@ def draw(parts, controls):
     after_what = f"after “{asked[0]}”" if known else "of the story, as this word is not in it"
     return Picture(
         f"The next token {after_what}: {left} of {len(counts)} are left to draw from",
-        f"Bars of the probabilities of the {len(labels)} most likely next words, as they are and after temperature, top_k "
-        "and top_p: a low temperature makes the likely ones likelier, and the unlikely ones are cut off.",
+        f"Bars of the probabilities of the {len(labels)} most likely next words, as they are and after temperature, "
+        "top_k and top_p: a low temperature makes the likely ones likelier, and the unlikely ones are cut off.",
         (
             Bars(
                 f"probability of the {len(labels)} most likely", labels,

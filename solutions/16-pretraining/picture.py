@@ -32,9 +32,9 @@ def draw(parts, controls):
         counts[group["weight_decay"] > 0] += sum(p.numel() for p in group["params"])
     return Picture(
         f"The learning rate: {warmup} steps up, then down to {controls['low']:g} of it",
-        "A curve over steps: a straight line up from 0 during warm-up, then half a cosine down to the lowest rate, where "
-        "it stays. Beside it how many parameters of a small model decay: the matrices, nearly all; biases and norms do "
-        "not.",
+        "A curve over steps: a straight line up from 0 during warm-up, then half a cosine down to the lowest rate, "
+        "where it stays. Beside it how many parameters of a small model decay: the matrices, nearly all; biases and "
+        "norms do not.",
         (
             Lines(
                 "learning_rate(step)",

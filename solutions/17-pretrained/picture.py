@@ -42,8 +42,8 @@ def draw(parts, controls):
                 row_axis="outputs", column_axis="inputs", scale="diverging", most=1.3, square=True,
             ),
         ),
-        f"Not taken over: {', '.join(gone) or 'nothing'}. Added: {', '.join(new) or 'nothing'}. All four matrices of each "
-        "block are turned in this way, and all names lose their prefix.",
+        f"Not taken over: {', '.join(gone) or 'nothing'}. Added: {', '.join(new) or 'nothing'}. All four matrices of "
+        "each block are turned in this way, and all names lose their prefix.",
     )  # fmt: skip
 
 

@@ -50,7 +50,10 @@ def draw(parts, controls):
         "this step, which is one after the prompt. Below it the tokens read so far with a cache, a straight line, and "
         "without one, a curve that bends upward.",
         (
-            Strips("keys and values, step by step", tuple(rows), ("", "held by the cache", "", "computed now"), "tokens"),
+            Strips(
+                "keys and values, step by step", tuple(rows),
+                ("", "held by the cache", "", "computed now"), "tokens",
+            ),
             Lines(
                 "tokens that went through the layer, all steps together",
                 (
