@@ -24,7 +24,10 @@ COMMANDS = {
     "check": ("learn.check", "test your solution of a problem (default: the first unsolved one)"),
     "watch": ("watch.run", "check a problem at every save, with single keys for the rest"),
     "hint": ("learn.hint", "the next hint for a problem, one more each time"),
-    "see": ("see.run", "a problem's idea in a picture, drawn by your own code; or a trained model's inside"),
+    "see": (
+        "see.run",
+        "a problem's idea in a picture, drawn by your own code; or a trained model's inside",
+    ),
     "diff": ("learn.diff", "your solution beside the reference, once yours passes"),
     "interview": ("interview.run", "one problem, a clock, and a score at the end"),
     "hunt": ("hunt.run", "find the bugs that were planted in a file, with a clock"),

@@ -26,12 +26,12 @@ class Theme:
 # Blue and orange, which everybody tells apart.
 THEMES = {
     "light": Theme(
-        "#ffffff", "#1f2328", "#8c959f", ("#0969da", "#bc4c00", "#1a7f37", "#8250df"),
+        "#ffffff", "#1f2328", "#59636e", ("#0969da", "#bc4c00", "#1a7f37", "#8250df"),
         ("#f3f6fa", "#a5cbf5", "#3b8be0", "#0b3d82"),
         ("#8a3a00", "#e59a5f", "#f6f8fa", "#6faaea", "#0b3d82"), "#d1242f",
     ),
     "dark": Theme(
-        "#0d1117", "#e6edf3", "#6e7681", ("#58a6ff", "#f0883e", "#3fb950", "#bc8cff"),
+        "#0d1117", "#e6edf3", "#9198a1", ("#58a6ff", "#f0883e", "#3fb950", "#bc8cff"),
         ("#161b22", "#1f4b80", "#4f9bf0", "#d6eaff"),
         ("#ffc9a0", "#b3622a", "#161b22", "#3a7bc8", "#b6dbff"), "#ff7b72",
     ),
@@ -42,9 +42,9 @@ def height(panel: Panel) -> float:
     """Inches that a panel wants."""
     if isinstance(panel, Heat):
         names = max((len(c) for c in panel.columns), default=0)
-        return (
-            0.75 + max(0.21 * len(panel.values), 0.8) + (0.06 * min(names, 12) if names > 3 else 0)
-        )
+        row = 0.15 if panel.square else 0.21
+        below = 0.06 * min(names, 12) if names > 3 else 0
+        return 0.75 + max(row * len(panel.values), 0.8) + below
     if isinstance(panel, Bars):
         return 0.8 + max(0.21 * len(panel.labels) * (1 + 0.5 * (len(panel.series) - 1)), 0.8)
     if isinstance(panel, Strips):
@@ -64,6 +64,7 @@ def _heat(axes: Any, heat: Heat, theme: Theme) -> None:
     finite = [[v if math.isfinite(v) else math.nan for v in row] for row in heat.values]
     aspect = "equal" if heat.square else "auto"
     axes.imshow(finite, cmap=palette, vmin=low, vmax=high, interpolation="none", aspect=aspect)
+    axes.set_anchor("NW")
     tall, wide = len(heat.values), len(heat.values[0])
     if tall + wide <= 50:
         axes.set_xticks([j - 0.5 for j in range(1, wide)], minor=True)
@@ -75,7 +76,9 @@ def _heat(axes: Any, heat: Heat, theme: Theme) -> None:
         _numbers(axes, heat, theme)
     if heat.mark:
         row, column = heat.mark
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=theme.bad, lw=2))
+        axes.add_patch(
+            Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=theme.bad, lw=2, zorder=5)
+        )
     axes.set(xlabel=heat.column_axis, ylabel=heat.row_axis)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -146,8 +149,10 @@ def _bars(axes: Any, bars: Bars, theme: Theme) -> None:
         lengths = [v if math.isfinite(v) else 0 for v in values]
         axes.barh(places, lengths, height=thick * 0.86, color=colour, label=name)
         for place, value, length in zip(places, values, lengths, strict=True):
-            told = f" {value:,.{bars.digits}f}"
-            axes.text(max(length, 0), place, told, va="center", fontsize=7.5, color=theme.ink)
+            axes.annotate(
+                f"{value:,.{bars.digits}f}", (max(length, 0), place), xytext=(3, 0), va="center",
+                textcoords="offset points", fontsize=7.5, color=theme.ink,
+            )  # fmt: skip
     axes.set_yticks(range(len(bars.labels)), [_brief(name, 30) for name in bars.labels])
     axes.invert_yaxis()
     axes.set_xlim(min([*finite, 0]), 1.22 * (max([*finite, 0]) or 1))

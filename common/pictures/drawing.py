@@ -49,9 +49,10 @@ def png(
     with mpl.rc_context(_FONT), _quietly():
         figure = _figure(panels, across, THEMES[theme])
         wrapped = textwrap.fill(clean(note), 120)
-        figure.suptitle(clean(title), x=0.01, ha="left", fontsize=11, color=THEMES[theme].ink)
+        head = textwrap.fill(clean(title), 90)
+        figure.suptitle(head, x=0.01, ha="left", fontsize=11, color=THEMES[theme].ink)
         figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=8, color=THEMES[theme].quiet)
-        figure.set_figheight(figure.get_figheight() + 0.35 + 0.15 * (wrapped.count("\n") + 1))
+        figure.set_figheight(figure.get_figheight() + 0.4 + 0.16 * (wrapped + head).count("\n"))
         _plain_texts(figure)
         with being_replaced(path) as aside:
             figure.savefig(aside, format="png", dpi=160)
