@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --quiet
 DEV := $(UV) run --quiet --group dev
 
-.PHONY: learn test check-course mutants report-review flakes grading-full grading-table hunts lint bench matrix uv clean
+.PHONY: learn test check-course mutants report-review pictures flakes grading-full grading-table hunts lint bench matrix uv clean
 
 learn: .venv/bin/gpt2
 	@$(RUN) gpt2
@@ -27,6 +27,10 @@ mutants: uv
 # What a learner would read for each of these changes, into reports.txt, to be skimmed for what is false.
 report-review: uv
 	$(DEV) gpt2 author reports
+
+# The pictures of the READMEs anew, from the references; ARGS="05 10" for some problems.
+pictures: uv
+	OMP_NUM_THREADS=1 $(DEV) gpt2 author pictures $(ARGS)
 
 # A hundred runs with other random numbers, on one thread and two.
 flakes: uv

@@ -25,10 +25,10 @@ SECTIONS = [
 INTERVIEW_SECTIONS = ["Task", "Build", "Constraints", "Examples", "Hints", "Check"]
 APPROACH_SECTIONS = ["Approach", "Why it is correct", "Complexity", "What comes next", "Pitfalls"]
 EXPLAINED_SECTIONS = ["Line by line", "What it costs", "Without it", "As others do it", "Sources"]
-WORDS = (250, 1100)  # of a README, what is folded left out
+WORDS = (250, 1100)  # of a README; what is folded, and what is told of a picture, left out
 EXPLANATION_WORDS = (300, 900)  # of what is read after a pass, code left out
 _EXTRA_IMPORTS = {"13": {"regex"}, "17": {"safetensors", "huggingface_hub"}}
-_DETAILS = re.compile(r"<details>.*?</details>", re.S)
+_UNREAD = re.compile(r"<details>.*?</details>|!\[.*?\]\(.*?\)", re.S)
 _CODE = re.compile(r"```.*?```", re.S)
 _PYCON = re.compile(r"^```pycon\n(.*?)^```", re.S | re.M)
 
@@ -111,7 +111,7 @@ def readme_has_three_hints(problem: Problem) -> list[str]:
         if titles == ["Hint 1:", "Hint 2:", "Hint 3:"]
         else [f"the hints are {titles}, not Hint 1: to Hint 3:"]
     )
-    words = len(_DETAILS.sub("", problem.readme.text).split())
+    words = len(_UNREAD.sub("", problem.readme.text).split())
     if not WORDS[0] <= words <= WORDS[1]:
         said.append(
             f"the README has {words} words beside what is folded, not {WORDS[0]} to {WORDS[1]}"

@@ -24,6 +24,10 @@ COMMANDS = {
     "check": ("learn.check", "test your solution of a problem (default: the first unsolved one)"),
     "watch": ("watch.run", "check a problem at every save, with single keys for the rest"),
     "hint": ("learn.hint", "the next hint for a problem, one more each time"),
+    "see": (
+        "see.run",
+        "a problem's idea in a picture, drawn by your own code; or a trained model's inside",
+    ),
     "diff": ("answer.diff", "your solution beside the reference, once yours passes"),
     "explain": ("answer.explain", "why the reference is written as it is, once yours passes"),
     "interview": ("interview.run", "one problem, a clock, and a score at the end"),

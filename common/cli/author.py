@@ -15,6 +15,7 @@ STEPS = {
     "new": "make the folders of a problem: gpt2 author new 19-slug",
     "check": "say in one report what a problem lacks or gets wrong",
     "skeleton": "write problems/NN/solution.py anew from the reference (default: all)",
+    "pictures": "draw problems/NN/picture.svg anew from the reference (default: all that have one)",
     "mutants": "change the reference in small ways and count what goes unnoticed",
     "reports": "write what a learner would read for each of these changes, to be skimmed",
 }
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     chosen = [find(name) for name in args.names]
     if args.step == "skeleton":
         return _skeletons(chosen or [*problems()])
+    if args.step == "pictures":
+        return _pictures(chosen or [p for p in problems() if p.picture.exists()])
     if not chosen:
         if args.step == "check":
             raise UsageError(f"name a problem: {gpt2('author check 19')}")
@@ -68,6 +71,17 @@ def _new(names: list[str]) -> int:
     files = (problem.readme_file, *problem.tests, problem.reference, problem.mistakes)
     print("\n".join(f"  {shown(path)}" for path in files))
     print(f"Write them; {gpt2(f'author check {problem.key}')} says what is missing.")
+    return 0
+
+
+def _pictures(chosen: Iterable[Problem]) -> int:
+    from common import internals
+    from common.authoring import drawing
+
+    internals.put_off_the_compiler()
+    for problem in chosen:
+        size = drawing.write(problem)
+        print(f"{shown(problem.folder / drawing.FILE)}: {size:,} bytes")
     return 0
 
 

@@ -50,6 +50,7 @@ def plain(markdown: str, width: int = WIDTH) -> list[str]:
         else:
             if re.match(r"\s*(?:[-*]|\d+\.)\s", line):
                 flush()
+            line = re.sub(r"!\[(.*?)\]\(.*?\)", r"Picture: \1", line)
             paragraph.append(re.sub(r"\*\*(.+?)\*\*", r"\1", line))
     flush()
     return lines

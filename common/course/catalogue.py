@@ -91,6 +91,11 @@ class Problem:
         return self.answers / "mistakes.diff"
 
     @property
+    def picture(self) -> Path:
+        """What draws its idea, where it has a picture."""
+        return self.answers / "picture.py"
+
+    @property
     def right(self) -> Path:
         """The folder with right answers that are written differently."""
         return self.root / "tests" / "right" / self.name

@@ -90,6 +90,7 @@ class Check:
             printed=printed.getvalue(),
             experiment=" ".join((self.function.__doc__ or "").split()),
             seen=tuple(around.seen),
+            sizes=dict(around.axes),
             **said,
         )
 

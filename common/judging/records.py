@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from common.judging.excerpt import Excerpt
+
 _ALIKE = 1.5  # a ratio nearer to 1 is noise, or taste
 
 
@@ -41,7 +43,9 @@ class Outcome:
         parts: names of the solution that the check used: "CausalSelfAttention".
         printed: what the learner's code printed meanwhile.
         experiment: what a person would do to see it: the check's docstring.
+        excerpt: of the first tensor that is not the reference's, for the check that is shown.
         seen: context.Seen, each value that was compared; stays in this process.
+        sizes: what the check calls its sizes, "T": 7; stays in this process.
     """
 
     name: str
@@ -52,7 +56,9 @@ class Outcome:
     parts: tuple[str, ...] = ()
     printed: str = ""
     experiment: str = ""
+    excerpt: Excerpt | None = field(default=None, repr=False, compare=False)
     seen: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    sizes: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def sentence(self) -> str:
@@ -163,6 +169,7 @@ class Request:
         earlier: where earlier parts come from: "references", "learners", or a folder of solutions.
         examples: run the README's examples instead of the checks.
         symptoms: run the file as the problem's symptoms.py does instead of the checks.
+        picture: draw the problem's picture with these controls, (name, text) each, instead of the checks.
         checks: names of those to run; empty means all but the slow ones.
         cause: look for the cause of what fails.
         by_cause: also sort all failing checks by their causes.
@@ -178,6 +185,7 @@ class Request:
     earlier: str = "references"
     examples: bool = False
     symptoms: bool = False
+    picture: tuple[tuple[str, str], ...] | None = None
     checks: tuple[str, ...] = ()
     cause: bool = True
     by_cause: bool = False
@@ -193,7 +201,9 @@ class Request:
     @classmethod
     def from_json(cls, text: str | bytes) -> Request:
         data = json.loads(text)
-        return cls(**data | {"file": Path(data["file"]), "checks": tuple(data["checks"])})
+        picture = data["picture"] and tuple((name, value) for name, value in data["picture"])
+        data |= {"file": Path(data["file"]), "checks": tuple(data["checks"])}
+        return cls(**data | {"picture": () if picture == [] else picture})
 
 
 @dataclass(frozen=True)
@@ -203,6 +213,7 @@ class Verdict:
     Args:
         failure: why the file could not be loaded, when it could not.
         log: what was seen of a run, a line each.
+        drawn: the picture that was asked for, as its JSON.
         whole: all checks of the problem were run (the slow ones aside).
         ended, where: why there are no outcomes, and the learner's line or the exit code.
     """
@@ -216,6 +227,7 @@ class Verdict:
     cost: Cost | None = None
     examples: tuple[Example, ...] = ()
     log: tuple[str, ...] = ()
+    drawn: str = ""
     whole: bool = True
     ended: Ended | None = None
     where: str = ""
@@ -227,6 +239,12 @@ class Verdict:
     @property
     def passes(self) -> bool:
         return self.loads and bool(self.outcomes) and self.passed == len(self.outcomes)
+
+    @property
+    def shown(self) -> Outcome:
+        """The first failure, as checks go from cause to consequence, or the one that was diagnosed."""
+        wanted = self.diagnosis.check if self.diagnosis else ""
+        return next((o for o in self.wrong if o.name == wanted), self.wrong[0])
 
     @property
     def passed(self) -> int:
@@ -242,7 +260,7 @@ class Verdict:
         return 100 * self.passed // len(self.outcomes) if self.outcomes else 0
 
     def to_json(self) -> str:
-        lean = replace(self, outcomes=tuple(replace(o, seen=()) for o in self.outcomes))
+        lean = replace(self, outcomes=tuple(replace(o, seen=(), sizes={}) for o in self.outcomes))
         data = asdict(lean) | {"request": self.request.to_json()}
         return json.dumps(data)
 
@@ -256,7 +274,9 @@ class Verdict:
             **data
             | {
                 "request": Request.from_json(data["request"]),
-                "outcomes": tuple(Outcome(**_tuples(o, status=Status)) for o in data["outcomes"]),
+                "outcomes": tuple(
+                    Outcome(**_tuples(o, status=Status, excerpt=_excerpt)) for o in data["outcomes"]
+                ),
                 "diagnosis": diagnosis,
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
                 "cost": data["cost"] and Cost(**data["cost"]),
@@ -266,6 +286,10 @@ class Verdict:
                 "ended": data["ended"] and Ended(data["ended"]),
             }
         )
+
+
+def _excerpt(data: Mapping[str, Any] | None) -> Excerpt | None:
+    return Excerpt.from_data(data) if data else None
 
 
 def _tuples(data: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> dict[str, Any]:

@@ -25,14 +25,14 @@ def report(verdict: Verdict, *, width: int = WIDTH, cause: bool = True) -> list[
     problem = find(verdict.request.problem)
     head = _head(problem, verdict)
     by_cause = verdict.groups
-    body = _by_cause(problem, verdict) if by_cause else _body(problem, verdict, cause=cause)
+    body = _by_cause(problem, verdict) if by_cause else _body(problem, verdict, width, cause=cause)
     return [head, *(line for text in body for line in wrapped(text, width))]
 
 
 def holds_back(verdict: Verdict) -> bool:
     """Whether the report can say more than what was seen."""
     return bool(verdict.wrong) and bool(
-        verdict.diagnosis or verdict.first_line or _to_show(verdict).because
+        verdict.diagnosis or verdict.first_line or verdict.shown.because
     )
 
 
@@ -63,7 +63,7 @@ def _by_cause(problem: Problem, verdict: Verdict) -> list[str]:
     return [*lines, count + (f"; {todo} wait for code not written yet." if todo else ".")]
 
 
-def _body(problem: Problem, verdict: Verdict, *, cause: bool) -> list[str]:
+def _body(problem: Problem, verdict: Verdict, width: int, *, cause: bool) -> list[str]:
     again = "Next: mend this and run again."
     if verdict.ended:
         return ended_lines(verdict)
@@ -79,8 +79,10 @@ def _body(problem: Problem, verdict: Verdict, *, cause: bool) -> list[str]:
         if not verdict.passed:
             return ["Not written yet.", f"Start with {shown(problem.readme_file)}; a hint: {hint}"]
         return [*_unwritten(problem, todo), f"{count}.", f"Next: write it. A hint: {hint}"]
-    first = _to_show(verdict)
+    first = verdict.shown
     lines = [f"FAILED  {first.sentence}", *("  " + fact for fact in first.facts)]
+    if first.excerpt:
+        lines += ["    " + line for line in first.excerpt.lines(width - 4)]
     certain = verdict.diagnosis and verdict.diagnosis.certainty != Certainty.LIKELY
     if first.because and not certain and cause:
         lines.append("  " + first.because)
@@ -174,12 +176,6 @@ def broken_code(text: str, room: int) -> list[str]:
         lines.append(text[: end or room])
         text = text[end or room :]
     return [*lines, text]
-
-
-def _to_show(verdict: Verdict) -> Outcome:
-    """The first failure, as checks go from cause to consequence, or the one that was diagnosed."""
-    wanted = verdict.diagnosis.check if verdict.diagnosis else ""
-    return next((o for o in verdict.wrong if o.name == wanted), verdict.wrong[0])
 
 
 def _unwritten(problem: Problem, todo: Sequence[Outcome]) -> list[str]:

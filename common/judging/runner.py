@@ -14,12 +14,14 @@ from common.judging import loading
 from common.judging.checks import Check
 from common.judging.collecting import checks_of
 from common.judging.cost import cost
-from common.judging.diagnosis import BUDGET, diagnose
+from common.judging.diagnosis import BUDGET, Bank, diagnose
 from common.judging.examples import try_examples
 from common.judging.first_line import first_in_float32, first_wrong_line
+from common.judging.first_tensor import excerpt_of
 from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
 from common.judging.not_numbers import first_not_a_number
+from common.judging.picturing import picture_of
 from common.judging.records import Certainty, Diagnosis, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
 from common.judging.way_back import where_it_is_cut
@@ -48,11 +50,13 @@ def run(
     """
     problem = find(request.problem)
     tree = loading.tree(request.earlier)
-    checks = [] if request.examples or request.symptoms else chosen(problem, request.checks)
+    other = request.examples or request.symptoms or request.picture is not None
+    checks = [] if other else chosen(problem, request.checks)
     try:
         module = _load(request, tree)
     except (loading.LoadFailure, NotImplementedError) as failure:
-        return Verdict(request, failure=str(failure))
+        drawn = "" if request.picture is None else picture_of(problem, request, str(failure))
+        return Verdict(request, failure=str(failure), drawn=drawn)
     with (
         loading.building_on(tree),
         surroundings(device=torch.device(request.device), seed=request.seed),
@@ -61,6 +65,8 @@ def run(
             return Verdict(request, examples=tuple(try_examples(problem.readme, module)))
         if request.symptoms:
             return Verdict(request, log=tuple(log_of(problem, module)))
+        if request.picture is not None:
+            return Verdict(request, drawn=picture_of(problem, request, module))
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
         on_checked(Verdict(request, outcomes=tuple(outcomes)))
         diagnosis, line, groups = None, None, ()
@@ -72,6 +78,7 @@ def run(
             pairs = [*zip(checks, outcomes, strict=True)]
             line = None if stateful else first_wrong_line(pairs, module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
+            outcomes = _with_excerpt(problem, checks, outcomes, diagnosis)
     measured = None
     if request.measured:
         fresh, other = _load(request, tree), loading.load(problem.reference)
@@ -86,6 +93,21 @@ def run(
         cost=measured,
         whole=whole,
     )
+
+
+def _with_excerpt(
+    problem: Problem,
+    checks: Sequence[Check],
+    outcomes: list[Outcome],
+    diagnosis: Diagnosis | None,
+) -> list[Outcome]:
+    """Of the check that a report shows, the wrong tensor beside the reference's."""
+    name = diagnosis.check if diagnosis else ""
+    wrong = [i for i, o in enumerate(outcomes) if o.status.is_wrong]
+    at = next((i for i in wrong if outcomes[i].name == name), wrong[0])
+    right = Bank(problem).outcome((), checks[at])
+    outcome = replace(outcomes[at], excerpt=excerpt_of(outcomes[at], right))
+    return [*outcomes[:at], outcome, *outcomes[at + 1 :]]
 
 
 def _asked_again(

@@ -97,8 +97,9 @@ class Worker:
             self.say("child", os.getpid())
             self._work(request, trace)
             return
-        with contextlib.suppress(CourseError):
-            checks_of(find(request.problem))  # collected here, so that later children have it too
+        if request.picture is None:
+            with contextlib.suppress(CourseError):
+                checks_of(find(request.problem))  # here, so that later children have it too
         gc.freeze()  # what idling and collecting made, too: the child's garbage collector leaves it alone
         child = os.fork()
         if child == 0:

@@ -1,0 +1,80 @@
+"""The first tensor of a failing check that is not the reference's, around its first wrong entry."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from common.judging.excerpt import Excerpt
+from common.judging.records import Outcome
+from common.testing.asserts import mismatch
+from common.testing.axes import letters, name_sizes
+from common.testing.context import surroundings
+
+MOST = 32  # rows and columns of an excerpt
+_LARGEST = 1 << 22  # entries of a tensor that is still looked at
+
+
+def excerpt_of(outcome: Outcome, right: Outcome) -> Excerpt | None:
+    """Compare what a check saw of the learner's code with what it sees of the reference's.
+
+    Args:
+        outcome: of a check that failed. right: the same check on the reference.
+
+    Returns:
+        None where no tensor tells: they have other shapes, a single value, or other things were looked at.
+    """
+    for seen, known in zip(outcome.seen, right.seen, strict=False):
+        if seen.what != known.what:
+            return None
+        mine, theirs = seen.value, known.value
+        if not (isinstance(mine, Tensor) and isinstance(theirs, Tensor)):
+            if mine != theirs and isinstance(mine, tuple):  # a shape, as a rule
+                return None
+            continue
+        if mine.shape != theirs.shape or mine.numel() > _LARGEST or mine.is_complex():
+            return None
+        if (place := mismatch(mine, theirs)) is not None:
+            with surroundings():
+                name_sizes(**outcome.sizes)
+                return _around(seen.what, mine.detach(), theirs.detach(), place)
+    return None
+
+
+def _around(what: str, mine: Tensor, theirs: Tensor, place: tuple[int, ...]) -> Excerpt | None:
+    if mine.numel() < 2:
+        return None
+    shape = tuple(mine.shape)
+    if mine.ndim == 1:
+        mine, theirs, place = mine[None], theirs[None], (0, *place)
+    names = [_letter(size) for size in mine.shape]
+    if mine.dtype == torch.bool and mine.shape[-1] == mine.shape[-2]:
+        names[-2:] = ["T", "T"]  # who sees whom, however many there are
+    lead, (row, column) = place[:-2], place[-2:]
+    tall, wide = mine.shape[-2:]
+    top, left = _start(row, tall), _start(column, wide)
+    window = (*lead, slice(top, top + MOST), slice(left, left + MOST))
+    return Excerpt(
+        what.strip(" ,:"),
+        shape,
+        (names[-2] if len(shape) > 1 else "", names[-1]),
+        tuple(zip(names[:-2], lead, strict=True)),
+        (top, left),
+        (row - top, column - left),
+        _numbers(theirs[window]),
+        _numbers(mine[window]),
+        mine.dtype == torch.bool,
+    )
+
+
+def _letter(size: int) -> str:
+    found = letters(size)
+    return found[0] if len(found) == 1 else ""
+
+
+def _start(place: int, size: int) -> int:
+    return max(0, min(place - MOST // 2, size - MOST))
+
+
+def _numbers(values: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(f"{v:.6g}") for v in row) for row in values.double().tolist())
