@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from common.cli.markdown import plain
 from common.course.catalogue import find, problems
 from common.judging.examples import try_examples
 from common.judging.loading import execute, load
+from common.judging.report import broken_code
 
 BPE = find("interview-6")
 INTERVIEWS = [p for p in problems() if p.is_interview]
@@ -80,9 +82,9 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
     kept = {path.name for path in file.parent.iterdir()}
     assert kept == {"solution.py", "reference.py", "APPROACH.md", "attempt.json", "report.txt"}
     history = gpt2("interview", "--history").stdout
-    assert "10 of 10 points in " in history
+    assert "10 of 10 points (81 of 81 checks) in " in history
     assert "submitted, 1 hint" in history
-    assert "best 10 of 10 points in 1" in gpt2("interview").stdout
+    assert "best 10 of 10 points, 1 try" in gpt2("interview").stdout
     assert (checkout / "problems" / BPE.name / "solution.py").read_bytes() == BPE.skeleton.encode()
 
 
@@ -131,12 +133,14 @@ def test_an_endless_loop_is_told_and_costs_the_score(screen, checkout: Path, gpt
     terminal.shows("Given up after")
     terminal.press("q")
     assert terminal.ends() == 0
-    assert "0 of 10 points in 0." in gpt2("interview", "--history").stdout
+    assert "0 of 10 points (0 of 1 checks) in 0." in gpt2("interview", "--history").stdout
 
 
 def test_what_is_asked_for_wrongly_is_told(gpt2):
     for arguments, says in {
-        ("99",): "there is no problem",
+        ("99",): "there is no problem interview-99; they run from interview-01-",
+        ("lorra",): "did you mean interview-14-lora?",
+        ("nothing-like-it",): "they run from interview-01-",
         ("6", "--minutes", "0"): "--minutes must be above 0",
         ("6", "--submit"): "no attempt at interview-06 is running",
         ("6",): "needs a terminal",
@@ -173,6 +177,29 @@ def test_where_there_is_no_room_for_two_columns_nothing_is_cut():
 def test_side_by_side_marks_what_differs():
     rows = [row.split() for row in side_by_side("one\ntwo\nthree\n", "one\n2\nthree\nfour\n")[2:]]
     assert rows == [["one", "one"], ["two", "|", "2"], ["three", "three"], ["|", "four"]]
+
+
+@each_interview
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_task_fits_into_the_terminal_and_nothing_of_it_is_lost(problem, width):
+    for text in (problem.readme.task, problem.approach.read_text(encoding="utf-8")):
+        lines = plain(text, width)
+        assert max(map(len, lines)) <= width
+        code = re.findall(r"^```.*?\n(.*?)^```", text, re.S | re.M)
+        shown = "".join("".join(lines).split())
+        for line in "".join(code).splitlines():
+            assert "".join(line.split()) in shown
+
+
+@pytest.mark.parametrize("room", [20, 33, 76])
+def test_code_is_broken_behind_a_comma_or_a_space_and_every_character_kept(room):
+    text = ">>> some_function(torch.tensor([1.0, 2.0]), keyword=[None, 3], other=an_expression * 7)"
+    pieces = broken_code(text, room)
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= room
+    if room == 76:
+        assert [piece[-1] for piece in pieces[:-1]] == [" "]
+    assert broken_code("x" * 50, 20) == ["x" * 20, "x" * 20, "x" * 10]
 
 
 def test_markdown_in_a_terminal():

@@ -107,7 +107,7 @@ def _overview() -> list[str]:
         readme = problem.readme
         asks = f"{readme.difficulty:<7} {readme.minutes} min"
         row = f"  {int(problem.key[-2:]):>2}  {problem.title:<{longest}}  {asks}"
-        fits = len(row) + 3 + len(note) <= width
+        fits = not note or len(row) + 3 + len(note) <= width
         lines += [f"{row}   {note}".rstrip()] if fits else [row, f"        {note}"]
     more = "--mock draws a whole session, --plan 2w lays out two weeks, --history shows the past."
     return [*lines, "", f"{gpt2('interview N')} begins one of them.", more]

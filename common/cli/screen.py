@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -168,7 +169,7 @@ def broken(line: str, width: int) -> list[str]:
 def _pieces(text: str, width: int) -> list[str]:
     """A line in as many as it takes; breaks at double spaces where it can, as between two keys."""
     lines = [""]
-    for part in text.split("  "):
+    for part in map(str.strip, re.split(" {2,}", text)):
         joined = f"{lines[-1]}  {part}" if lines[-1] else part
         if len(joined) <= width:
             lines[-1] = joined
