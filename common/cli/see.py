@@ -105,7 +105,7 @@ def _model(args: argparse.Namespace) -> int:
     seen = inside.look(model, ids, decode)
     config = model.config
     if args.html:
-        write_atomically(args.html, page.page(seen, f"Inside {Path(place).name}"))
+        write_atomically(args.html, page.page(seen, f"Inside {_name(place)}"))
         print(f"{args.html}: {config.n_layer} layers of {config.n_head} heads, one file")
         return 0
     chosen = dict(_pair(text) for text in args.set)
@@ -137,6 +137,12 @@ def _shown(picture: Picture, theme: str) -> bool:
         return False
     print(f"{picture.title}: {file}")
     return True
+
+
+def _name(place: str) -> str:
+    """What a model is called: a checkpoint by its run."""
+    path = Path(place)
+    return path.parent.name if path.name.startswith("step-") else path.name
 
 
 def _list(problem: Problem) -> int:

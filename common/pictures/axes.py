@@ -128,7 +128,7 @@ def _lines(axes: Any, panel: Lines, theme: Theme) -> None:
         axes.annotate(
             name, (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 3),
             textcoords="offset points", ha="right", color=theme.quiet, fontsize=8,
-            bbox={"fc": theme.back, "ec": "none", "pad": 1, "alpha": 0.8},
+            bbox={"fc": theme.back, "ec": "none", "pad": 1, "alpha": 0.8}, zorder=1,
         )  # fmt: skip
     if panel.reach:
         axes.update_datalim([(panel.lines[0].x[0], y) for y in panel.reach])
@@ -157,10 +157,13 @@ def _bars(axes: Any, bars: Bars, theme: Theme) -> None:
     axes.invert_yaxis()
     axes.set_xlim(min([*finite, 0]), 1.22 * (max([*finite, 0]) or 1))
     axes.set_xticks([])
-    axes.set_xlabel(bars.axis)
+    axes.set_xlabel(bars.axis, loc="left")
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     if many > 1:
-        axes.legend(frameon=False, fontsize=8, labelcolor=theme.ink, loc="lower right")
+        axes.legend(
+            frameon=False, fontsize=8, labelcolor=theme.ink, ncols=many, loc="upper right",
+            bbox_to_anchor=(1, 0), borderaxespad=0.2,
+        )  # fmt: skip
 
 
 def _strips(axes: Any, strips: Strips, theme: Theme) -> None:

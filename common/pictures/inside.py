@@ -6,6 +6,7 @@ Shapes: T tokens, L n_layer, H n_head, D = C // H, V vocab_size. Any model with 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from common.pictures.picture import Picture
 
 MOST = 16  # tokens of a prompt that a picture has room for, the last ones
 _LIKELY, _NEAR = 10, 6  # next tokens, neighbours
-_SURE = (0.1, 0.5, 0.9)
+_SURE = ((0.5, 3), (0.1, 1), (0.0, 0))  # from which probability on, and the kind of box
 
 
 @dataclass(frozen=True)
@@ -105,21 +106,25 @@ def next_token(inside: Inside) -> Picture:
     likely = probs[-1].topk(min(_LIKELY, probs.size(-1)))
     labels = tuple(_label(inside.decode(i)) for i in likely.indices.tolist())
     entropy = -(probs * probs.clamp_min(1e-30).log()).sum(-1)
-    given = [float(probs[t, i]) for t, i in enumerate(inside.ids[0, 1:].tolist())]
-    surprise = tuple(round(-math.log(max(p, 1e-30)), 3) for p in given)
-    after = tuple(f"{t}: {word}" for t, word in enumerate(inside.words))
+    panels: list[Panel] = [
+        Bars("next token: probability", labels, (("", _row(likely.values)),), digits=3)
+    ]
+    if len(inside.words) > 1:
+        came = inside.ids[0, 1:]
+        surprise = -probs[:-1].gather(-1, came[:, None])[:, 0].clamp_min(1e-30).log()
+        steps = tuple(f"{a} → {b}" for a, b in itertools.pairwise(inside.words))
+        series = (
+            ("entropy of the guess", _row(entropy[:-1])),
+            ("surprise at what came", _row(surprise)),
+        )
+        panels.append(Bars("at each position, in nats", steps, series))
     return Picture(
         "The next token",
         f"Most likely next: {labels[0]} with probability {float(likely.values[0]):.2f}.",
-        (
-            Bars("next token: probability", labels, (("", _row(likely.values)),), digits=3),
-            Bars(
-                "at each position, in nats", after,
-                (("entropy of the guess", _row(entropy)), ("surprise at the token that came", (*surprise, math.nan))),
-            ),
-        ),
-        f"Knowing nothing is an entropy of ln V = {math.log(probs.size(-1)):.2f}.",
-    )  # fmt: skip
+        tuple(panels),
+        f"The entropy of this guess is {float(entropy[-1]):.2f} nats; knowing nothing it is ln V = "
+        f"{math.log(probs.size(-1)):.2f}.",
+    )
 
 
 def by_layer(inside: Inside) -> Picture:
@@ -129,20 +134,20 @@ def by_layer(inside: Inside) -> Picture:
         for depth, stream in enumerate(inside.stream):
             best = model.lm_head(model.ln_f(stream)).softmax(-1).max(-1)
             boxes = tuple(
-                Box(t, t + 1, _label(inside.decode(i)), sum(p >= limit for limit in _SURE))
+                Box(t, t + 1, _label(inside.decode(i)), next(k for least, k in _SURE if p >= least))
                 for t, (p, i) in enumerate(
                     zip(best.values.tolist(), best.indices.tolist(), strict=True)
                 )
             )
             rows.append(("embeddings" if depth == 0 else f"block {depth - 1}", boxes))
     read = tuple(Box(t, t + 1, word) for t, word in enumerate(inside.words))
-    kinds = ("below 10 %", "10 to 50 %", "50 to 90 %", "above 90 %")
+    kinds = ("below 10 %", "10 to 50 %", "", "above 50 %")
     return Picture(
         "The guess by layer",
         "The most likely next token at each position, after each block.",
         (
             Strips(
-                "logit lens: the next token as each layer guesses it",
+                "logit lens",
                 (("the prompt", read), *rows),
                 kinds,
             ),

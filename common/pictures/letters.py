@@ -150,10 +150,12 @@ def _lines(panel: Lines, width: int) -> list[str]:
 
 
 def _flowing(parts: Sequence[str], width: int) -> list[str]:
-    lines = [""]
+    lines: list[str] = []
     for part in filter(None, parts):
-        both = f"{lines[-1]}   {part}" if lines[-1] else part
-        lines[-1:] = [both] if columns(both) <= width else [lines[-1], part]
+        if lines and columns(both := f"{lines[-1]}   {part}") <= width:
+            lines[-1] = both
+        else:
+            lines.append(part)
     return lines
 
 

@@ -1,11 +1,12 @@
 """The whole model from two sides: how the stream grows on its way up, and which token reaches which logits."""
 
+from common import GPT2Config
 from common.pictures.panels import Control, Heat
 from common.pictures.picture import Picture
 from common.pictures.scenes import MOST, Unfit, ids, sentence, table, tokens
 
 CONTROLS = (sentence(), Control("layers", "Blocks", "number", "6", low=1, high=24, whole=True))
-PARTS = ("GPT2Model", "GPT2Config")
+PARTS = ("GPT2Model",)
 C = 32
 
 
@@ -15,7 +16,7 @@ def draw(parts, controls):
     words = tokens(controls["sentence"])
     T, L, labels = len(words), controls["layers"], tuple(words)
     numbers = torch.tensor([ids(words)])
-    config = parts.GPT2Config(
+    config = GPT2Config(
         vocab_size=MOST + 1, n_positions=MOST, n_embd=C, n_head=4, n_layer=L,
         embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0,
     )  # fmt: skip
