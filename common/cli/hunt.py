@@ -10,13 +10,13 @@ from pathlib import Path
 
 from common.cli import interview
 from common.cli.hunt_screen import Hunting, asked, finish, heading
-from common.cli.interview_debrief import minutes
 from common.cli.interview_screen import Interview
 from common.cli.screen import require_terminal
 from common.course.catalogue import Problem, find, hunted, shown
 from common.errors import CourseError, UsageError
 from common.hunting.composing import LEVELS, Hunt, compose, level_of
 from common.hunting.handing_out import NAME, hand_out
+from common.interviewing.debrief import minutes
 from common.judging.records import Verdict
 from common.learner import attempts
 from common.learner.attempts import Attempt

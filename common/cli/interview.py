@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from datetime import datetime
 
-from common.cli.interview_debrief import finish, minutes
-from common.cli.interview_screen import Interview, hidden_tests
+from common.cli.interview_screen import Interview
 from common.cli.screen import require_terminal
 from common.course.catalogue import Problem, find, problems, shown
 from common.errors import CourseError, UsageError
+from common.interviewing.asking import hidden_tests
+from common.interviewing.debrief import finish, minutes
+from common.interviewing.past import standing, told
 from common.judging.records import Verdict
 from common.learner import attempts
 from common.learner.attempts import Attempt
@@ -85,11 +86,7 @@ def _overview() -> list[str]:
     past = attempts.history()
     lines = []
     for problem in (p for p in problems() if p.is_interview):
-        own = [a for a in past if a.problem == problem.name]
-        done = [a for a in own if not a.runs]
-        note = f"best {max(a.score for a in done)} % in {len(done)}" if done else ""
-        if going := [a for a in own if a.runs and a.left]:
-            note = f"running, {going[-1].left / 60:.0f} min left"
+        note = standing(problem, past)
         readme = problem.readme
         asks = f"{readme.difficulty:<7} {readme.minutes} min"
         lines.append(f"  {int(problem.key[-2:]):>2}  {problem.title:<32} {asks}   {note}".rstrip())
@@ -99,16 +96,7 @@ def _overview() -> list[str]:
 def _history(past: list[Attempt]) -> list[str]:
     if not past:
         return [f"No attempt yet: {gpt2('interview')} lists the problems."]
-    lines = []
-    for a in past:
-        when = datetime.fromtimestamp(a.begun).strftime("%Y-%m-%d %H:%M")
-        if not a.runs:
-            hints = f", {a.hints} hint{'s' * (a.hints > 1)}" if a.hints else ""
-            how = f"{minutes(a.used)} of {a.minutes:g} min   {a.score:>3} %   {a.how}{hints}"
-        else:
-            how = "running" if a.left else "time is up; go on to see the score"
-        lines.append(f"{when}   {a.problem:<32} {how}")
-    return lines
+    return [f"{when}   {name:<32} {how}" for when, name, how in map(told, past)]
 
 
 def _goodbye(attempt: Attempt) -> list[str]:

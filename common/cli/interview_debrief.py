@@ -1,4 +1,4 @@
-"""What a candidate reads when it is over: points, every failing check by its cause, both files side by side."""
+"""Both files of an interview beside one another, as wide as the terminal is."""
 
 from __future__ import annotations
 
@@ -6,51 +6,7 @@ import difflib
 
 from common.cli import learn
 from common.cli.screen import broken
-from common.course.catalogue import Problem, shown
-from common.files import content, write_atomically
-from common.grading.marks import read_scheme, rounded
-from common.judging.records import Status, Verdict
-from common.judging.report import report
-from common.learner.attempts import Attempt
-
-
-def finish(
-    problem: Problem, attempt: Attempt, how: str, verdict: Verdict
-) -> tuple[Attempt, list[str]]:
-    """Stop the clock, keep the score, and lay report, reference and approach beside the file."""
-    late = attempt.file.stat().st_mtime - (attempt.begun + 60 * attempt.minutes)
-    done = attempt.ended(how, verdict.passed, len(verdict.outcomes) or 1)
-    write_atomically(attempt.folder / "reference.py", problem.reference_text)
-    beside = ["reference.py"]
-    if approach := content(problem.approach):
-        write_atomically(attempt.folder / "APPROACH.md", approach)
-        beside.append("APPROACH.md")
-    used = f"{minutes(done.used)} of {attempt.minutes:g} minutes"
-    lines = [f"{how[0].upper()}{how[1:]} after {used}: {done.score} %."]
-    if late > 60:
-        lines.append(
-            f"The file was changed {late / 60:.0f} minutes after time was up; that counts too."
-        )
-    lines += ["", *points(problem, verdict)]
-    lines += [*(line for line in report(verdict)[1:] if not line.startswith("Next: ")), ""]
-    lines += [
-        f"Beside your file now: {', '.join(beside)} and report.txt, in {shown(attempt.folder)}"
-    ]
-    write_atomically(attempt.folder / "report.txt", "\n".join(lines) + "\n")
-    return done, lines
-
-
-def points(problem: Problem, verdict: Verdict) -> list[str]:
-    """What the file earns, promise by promise of the README, as an instructor's report has it."""
-    if not verdict.outcomes:
-        return []
-    names = [o.name for o in verdict.outcomes]
-    passed = [o.name for o in verdict.outcomes if o.status == Status.PASSED]
-    lines = []
-    for each in read_scheme().earned(problem, names, passed):
-        got, most = rounded(each.points), rounded(each.requirement.points)
-        lines.append(f"{got:>5g} of {most:<4g} {each.requirement.title}")
-    return [*lines, ""]
+from common.interviewing.debrief import aligned
 
 
 def compared(mine: str, reference: str, width: int) -> list[str]:
@@ -68,22 +24,10 @@ def compared(mine: str, reference: str, width: int) -> list[str]:
 def side_by_side(mine: str, reference: str, width: int = 80) -> list[str]:
     """Two texts in two columns, lines that differ marked."""
     column = (width - 3) // 2
-    left, right = mine.splitlines(), reference.splitlines()
     rows = [f"{'yours':<{column}}   the reference", ""]
 
     def row(a: str, mark: str, b: str) -> str:
         return f"{a[:column]:<{column}} {mark} {b[:column]}".rstrip()
 
-    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
-    for kind, i, j, k, m in matcher.get_opcodes():
-        mark = " " if kind == "equal" else "|"
-        for n in range(max(j - i, m - k)):
-            a = left[i + n] if i + n < j else ""
-            b = right[k + n] if k + n < m else ""
-            rows.append(row(a, mark, b))
+    rows += [row(a, " " if same else "|", b) for a, same, b in aligned(mine, reference)]
     return rows
-
-
-def minutes(value: float | None) -> str:
-    """Minutes as a report shows them."""
-    return f"{value or 0:.1f}"

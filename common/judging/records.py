@@ -119,6 +119,17 @@ class Example:
     facts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A picture: two SVG texts, what it shows in words, and a line below it."""
+
+    title: str
+    alt: str
+    note: str
+    light: str
+    dark: str
+
+
 class Ended(StrEnum):
     """Why a child gave no answer."""
 
@@ -138,6 +149,7 @@ class Request:
         earlier: where earlier parts come from: "references", "learners", or a folder of solutions.
         examples: run the README's examples instead of the checks.
         symptoms: run the file as the problem's symptoms.py does instead of the checks.
+        picture: draw instead of running the checks; what is meant is written in running/drawing.py.
         checks: names of those to run; empty means all but the slow ones.
         cause: look for the cause of what fails.
         by_cause: also sort all failing checks by their causes.
@@ -152,6 +164,7 @@ class Request:
     earlier: str = "references"
     examples: bool = False
     symptoms: bool = False
+    picture: str = ""
     checks: tuple[str, ...] = ()
     cause: bool = True
     by_cause: bool = False
@@ -188,6 +201,7 @@ class Verdict:
     groups: tuple[Group, ...] = ()
     examples: tuple[Example, ...] = ()
     log: tuple[str, ...] = ()
+    pictures: tuple[Drawn, ...] = ()
     whole: bool = True
     ended: Ended | None = None
     where: str = ""
@@ -234,6 +248,7 @@ class Verdict:
                 "groups": tuple(Group(**_tuples(g)) for g in data["groups"]),
                 "examples": tuple(Example(**_tuples(e)) for e in data["examples"]),
                 "log": tuple(data["log"]),
+                "pictures": tuple(Drawn(**p) for p in data["pictures"]),
                 "ended": data["ended"] and Ended(data["ended"]),
             }
         )

@@ -40,6 +40,7 @@ from common.judging.diagnosis import prepare
 from common.judging.loading import load
 from common.judging.records import Ended, Request, Verdict
 from common.judging.runner import outcomes_of, run
+from common.running.drawing import draw
 
 
 class Worker:
@@ -121,7 +122,9 @@ class Worker:
         with trace.open("w", encoding="utf-8") as file:
             faulthandler.dump_traceback_later(request.limit, exit=True, file=file)
             try:
-                verdict = run(request, on_checked=self._checked)
+                verdict = (
+                    draw(request) if request.picture else run(request, on_checked=self._checked)
+                )
             except CourseError as error:
                 verdict = Verdict(request, ended=Ended.BROKEN, where=str(error))
             faulthandler.cancel_dump_traceback_later()
