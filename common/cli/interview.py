@@ -13,6 +13,7 @@ from common.interviewing.asking import hidden_tests
 from common.interviewing.debrief import finish, minutes
 from common.interviewing.past import standing, told
 from common.judging.records import Verdict
+from common.judging.report import wrapped
 from common.learner import attempts
 from common.learner.attempts import Attempt
 from common.running.judge import Judge
@@ -78,7 +79,7 @@ def submit_without_screen(problem: Problem, attempt: Attempt) -> int:
 
     how = "time was up" if attempt.left == 0 else "submitted"
     done, lines = finish(problem, attempt, how, asyncio.run(judged()))
-    print("\n".join(lines))
+    print("\n".join(piece for line in lines for piece in wrapped(line)))
     return 0 if done.score == 100 else 1
 
 

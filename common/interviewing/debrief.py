@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator
 
 from common.course.catalogue import Problem, shown
 from common.files import content, write_atomically
 from common.grading.marks import read_scheme, rounded
 from common.judging.records import Status, Verdict
-from common.judging.report import report
+from common.judging.report import report, wrapped
 from common.learner.attempts import Attempt
+
+_WHOLE = 1 << 20  # columns: lines are broken where they are shown
 
 
 def finish(
     problem: Problem, attempt: Attempt, how: str, verdict: Verdict
 ) -> tuple[Attempt, list[str]]:
-    """Stop the clock, keep the score, and lay report, reference and approach beside the file."""
+    """Stop the clock, keep the score, and lay report, reference and approach beside the file.
+
+    Returns:
+        The record, and the report's lines, which are to be broken where they are shown.
+    """
     late = attempt.file.stat().st_mtime - (attempt.begun + 60 * attempt.minutes)
     done = attempt.ended(how, verdict.passed, len(verdict.outcomes) or 1)
     write_atomically(attempt.folder / "reference.py", problem.reference_text)
@@ -31,12 +38,25 @@ def finish(
             f"The file was changed {late / 60:.0f} minutes after time was up; that counts too."
         )
     lines += ["", *points(problem, verdict)]
-    lines += [*(line for line in report(verdict)[1:] if not line.startswith("Next: ")), ""]
+    lines += [
+        *(line for line in report(verdict, width=_WHOLE)[1:] if not line.startswith("Next: ")),
+        "",
+    ]
     lines += [
         f"Beside your file now: {', '.join(beside)} and report.txt, in {shown(attempt.folder)}"
     ]
-    write_atomically(attempt.folder / "report.txt", "\n".join(lines) + "\n")
+    text = [piece for line in lines for piece in wrapped(line)]
+    write_atomically(attempt.folder / "report.txt", "\n".join(text) + "\n")
+    write_atomically(attempt.folder / "report.json", json.dumps(lines, indent=1) + "\n")
     return done, lines
+
+
+def kept_report(attempt: Attempt) -> list[str]:
+    """The lines of an attempt's report; those of report.txt where it is older than report.json."""
+    try:
+        return [str(line) for line in json.loads(content(attempt.folder / "report.json"))]
+    except (ValueError, TypeError):
+        return content(attempt.folder / "report.txt").decode("utf-8", "replace").splitlines()
 
 
 def points(problem: Problem, verdict: Verdict) -> list[str]:

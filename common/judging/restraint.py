@@ -17,7 +17,7 @@ class Restraint:
         """The report, with the cause or without."""
         if not self.holds(verdict):
             return report(verdict, width=width)
-        held = "What would give this? Save it again as it is, or press c in the terminal's watch, to read the cause."
+        held = "What would give this? Save it again as it is, or press c where there are keys, to read the cause."
         return [*report(verdict, width=width, cause=False), *wrapped(held, width)]
 
     def holds(self, verdict: Verdict) -> bool:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from common.course.catalogue import Problem, problems, shown
 from common.files import content
 from common.interviewing.asking import candidates_view
-from common.interviewing.debrief import aligned
+from common.interviewing.debrief import aligned, kept_report
 from common.interviewing.past import standing, told
 from common.judging.records import Verdict
 from common.learner import attempts
@@ -44,7 +44,7 @@ def page(problem: Problem, attempt: Attempt | None, *, fresh: bool) -> str:
         if fresh
         else "Welcome back: the clock went on while you were away.",
         hints=Markup(hints(problem, attempt.hints) if attempt else ""),
-        report=_text(done, "report.txt").splitlines() if done else [],
+        report=[pages.line(text) for text in kept_report(done)] if done else [],
         beside=[*aligned(_text(done, "solution.py"), _text(done, "reference.py"))] if done else [],
         approach=markdown.render(_text(done, "APPROACH.md"), problem) if done else "",
         task=markdown.render(problem.readme.task, problem),

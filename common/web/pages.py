@@ -64,10 +64,15 @@ def rows(of: tuple[Problem, ...]) -> list[Row]:
 
 def road_of(problem: Problem | None) -> str:
     """The strip of problems on top, and the next step."""
+    return fill("road", **_standing(), here=problem)
+
+
+def _standing() -> dict[str, Any]:
+    """How many problems pass, and which is next."""
     listed = rows(road())
     solved = sum(row.state == State.PASSES for row in listed)
     following = next((row for row in listed if row.state != State.PASSES), None)
-    return fill("road", rows=listed, solved=solved, here=problem, following=following)
+    return {"rows": listed, "solved": solved, "following": following}
 
 
 def home() -> str:
@@ -75,8 +80,8 @@ def home() -> str:
     interviews = tuple(p for p in problems() if p.is_interview)
     return fill(
         "home",
-        road=Markup(road_of(None)),
-        rows=rows(road()),
+        **_standing(),
+        here=None,
         parts=_parts(),
         interviews=len(interviews),
         due=portion.line(time.time()),
@@ -124,7 +129,7 @@ def verdict(problem: Problem, verdict: Verdict, restraint: Restraint) -> str:
     return fill(
         "verdict",
         head=head,
-        lines=[_line(line) for line in lines],
+        lines=[line(text) for text in lines],
         passes=verdict.passes,
         question=markdown.folded(question, problem) if question else None,
         holds=restraint.holds(verdict),
@@ -137,12 +142,13 @@ def verdict_title(problem: Problem, verdict: Verdict) -> str:
     return f"{'✓' if verdict.passes else good} {problem.label}"
 
 
-def _line(line: str) -> tuple[str, str, str]:
+def line(text: str) -> tuple[str, str, str]:
     """A line of a report: its kind, a word that is set apart, and the rest."""
-    text = line if len(line) <= _LONGEST else f"{line[:_LONGEST]} … ({len(line)} characters)"
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]} … ({len(text)} characters)"
     for word, kind in (("FAILED", "failed"), ("Cause:", "cause"), ("Next:", "next")):
         if text.lstrip().startswith(word):
-            return kind, word, text.lstrip().removeprefix(word)
+            return kind, word, text.lstrip().removeprefix(word).strip()
     if text.startswith("All ") and text.endswith(" pass."):
         return "passed", "", text
     if text.startswith("- "):

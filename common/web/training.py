@@ -22,7 +22,7 @@ from common.web.channel import Channel
 
 _EVERY = 0.5  # seconds between two looks at the folder
 _LINES = 200  # of what a run says that are kept
-_TO_SAVE = 5.0  # seconds in which a run that is to end may finish its step and save
+_TO_SAVE = 3.0  # seconds in which a run that is to end may finish its step and save
 _SILENT = 30.0  # seconds without a sign after which a run is not called running
 
 
