@@ -23,6 +23,7 @@ COMMANDS = {
     "list": ("learn.show_list", "all problems, and where each function of yours stands"),
     "check": ("learn.check", "test your solution of a problem (default: the first unsolved one)"),
     "watch": ("watch.run", "check a problem at every save, with single keys for the rest"),
+    "web": ("web.run", "the same on a page in your browser, with the task beside it"),
     "hint": ("learn.hint", "the next hint for a problem, one more each time"),
     "see": (
         "see.run",

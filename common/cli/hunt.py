@@ -12,6 +12,7 @@ from common.course.catalogue import Problem, find, hunted, shown
 from common.errors import CourseError, UsageError
 from common.hunting.composing import LEVELS, Hunt, compose, level_of
 from common.hunting.handing_out import NAME, hand_out
+from common.interviewing.past import last_word
 from common.learner import attempts
 from common.learner.attempts import Attempt
 from common.shell import gpt2
@@ -143,7 +144,7 @@ def _overview() -> list[str]:
 def _last_word(attempt: Attempt) -> list[str]:
     if attempt.runs:
         return [f"The clock goes on. Come back with: {gpt2('hunt')}"]
-    lines = [sitting.last_word(attempt)]
+    lines = [last_word(attempt)]
     if attempt.level == 3:
         lines.append(f"What an interviewer would ask next: {gpt2('hunt --next')}")
     return lines

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from common.cli import learn
-from common.cli.interview_debrief import minutes
-from common.cli.interview_screen import LIMIT, Interview, Lines, Part
+from common.cli.interview_screen import Interview, Lines, Part
 from common.cli.markdown import plain
 from common.cli.screen import broken
 from common.course.catalogue import Problem, shown
@@ -18,6 +17,8 @@ from common.files import content, text, write_atomically
 from common.hunting import crediting, showing
 from common.hunting.composing import LEVELS, Hunt
 from common.hunting.curves import curve_of
+from common.interviewing.asking import LIMIT
+from common.interviewing.debrief import minutes
 from common.judging.records import Request, Verdict
 from common.judging.report import wrapped
 from common.learner.attempts import Attempt

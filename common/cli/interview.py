@@ -9,6 +9,7 @@ from common.cli import sitting
 from common.cli.screen import require_terminal
 from common.course.catalogue import Problem, find, problems
 from common.errors import CourseError, UnknownProblem, UsageError
+from common.interviewing.past import last_word, standing
 from common.learner import attempts
 from common.learner.attempts import Attempt
 from common.practice.plan import MINUTES
@@ -97,13 +98,7 @@ def _overview() -> list[str]:
     longest = max(len(p.title) for p in known)
     lines = []
     for problem in known:
-        own = [a for a in past if a.problem == problem.name]
-        done = [a for a in own if not a.runs]
-        best = max(done, key=lambda a: a.share, default=None)
-        tries = f"{len(done)} tr{'ies' if len(done) > 1 else 'y'}"
-        note = f"best {best.score}, {tries}" if best else ""
-        if going := [a for a in own if a.runs and a.left]:
-            note = f"running, {going[-1].left / 60:.0f} min left"
+        note = standing(problem, past)
         readme = problem.readme
         asks = f"{readme.difficulty:<7} {readme.minutes} min"
         row = f"  {int(problem.key[-2:]):>2}  {problem.title:<{longest}}  {asks}"
@@ -124,7 +119,7 @@ def _history(problem: Problem | None) -> list[str]:
 
 def _last_word(attempt: Attempt) -> list[str]:
     if not attempt.runs:
-        return [sitting.last_word(attempt)]
+        return [last_word(attempt)]
     number = int(find(attempt.problem).key[-2:])
     return [f"The clock goes on. Come back with: {gpt2(f'interview {number}')}"]
 

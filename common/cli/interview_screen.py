@@ -9,24 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from common.cli import answer, learn
-from common.cli.interview_debrief import compared, finish
+from common.cli.interview_debrief import compared
 from common.cli.markdown import plain
 from common.cli.screen import Page, Screen
 from common.course.catalogue import Problem, shown
 from common.course.readme import Folded
 from common.files import content, text
-from common.judging.records import Ended, Request, Verdict
+from common.interviewing.asking import LIMIT, candidates_view, examples, hidden_tests
+from common.interviewing.debrief import finish
+from common.judging.records import Request, Verdict
 from common.judging.report import wrapped
 from common.learner.attempts import Attempt
 from common.running.session import Session
 
-LIMIT = 20.0  # seconds for the hidden tests, or for the examples after a save
 Lines = Callable[[int], list[str]]
-
-
-def hidden_tests(problem: Problem, attempt: Attempt) -> Request:
-    """What is asked at the end."""
-    return Request(problem.name, attempt.file, "given", by_cause=True, measured=True, limit=LIMIT)
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ class Interview:
         self.screen = Screen(self.page, self.on_key)
 
     def _examples(self, problem: Problem) -> Request:
-        return Request(problem.name, self.attempt.file, "given", examples=True, limit=LIMIT)
+        return examples(problem, self.attempt)
 
     async def run(self) -> None:
         """Watch the file and the clock."""
@@ -238,30 +234,3 @@ class Interview:
             view,
             lambda width: [x for line in (lines[0], "", *lines[1:]) for x in wrapped(line, width)],
         )
-
-
-def candidates_view(verdict: Verdict, width: int) -> list[str]:
-    """What a save shows: whether it runs, and which examples pass; nothing of the hidden tests."""
-    if verdict.ended == Ended.TIMEOUT:
-        where = verdict.where or "an unknown place"
-        return wrapped(
-            f"No end after {LIMIT:g} seconds: likely an endless loop, at {where}.", width
-        )
-    if verdict.ended:
-        return wrapped(f"Your code ended Python itself ({verdict.where}).", width)
-    if verdict.failure:
-        lines = verdict.failure.splitlines()
-        return [
-            "The file does not run:",
-            *(x for line in lines for x in wrapped("  " + line, width)),
-        ]
-    lines = []
-    for example in verdict.examples:
-        lines += wrapped(f"{'passes' if example.passes else 'FAILS':<7} {example.caption}", width)
-        lines += [
-            x
-            for fact in example.facts
-            for line in fact.splitlines()
-            for x in wrapped("        " + line, width)
-        ]
-    return lines

@@ -34,6 +34,22 @@ def add_problem(parser: argparse.ArgumentParser, *, optional: bool = True) -> No
     )
 
 
+def add_watching(parser: argparse.ArgumentParser) -> None:
+    """The arguments of what checks at every save."""
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="end a check that takes longer (default 10)",
+    )
+    parser.add_argument(
+        "--think",
+        action="store_true",
+        help="hold the cause back until c is pressed, or the same failure was saved twice",
+    )
+
+
 def status() -> int:
     """Where the learner stands, and the next step."""
     data = progress.read()

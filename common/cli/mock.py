@@ -6,13 +6,14 @@ import time
 from dataclasses import replace
 
 from common.cli import sitting
-from common.cli.interview_debrief import minutes, points
 from common.cli.interview_screen import Lines, Part
 from common.cli.screen import require_terminal
 from common.course.catalogue import find, shown
 from common.errors import CourseError
 from common.files import text, write_atomically
 from common.hunting.composing import compose
+from common.interviewing.debrief import minutes, points
+from common.interviewing.past import when
 from common.judging.report import wrapped
 from common.learner import attempts, mocks
 from common.learner.attempts import Attempt
@@ -43,7 +44,7 @@ def run_mock(seed: int | None, limit: float | None, *, new: bool, submit: bool) 
 
 def history() -> list[str]:
     """The mocks, a line each."""
-    return [f"{sitting.when(m.begun)}  Mock, seed {m.seed}: {_state(m)}" for m in mocks.history()]
+    return [f"{when(m.begun)}  Mock, seed {m.seed}: {_state(m)}" for m in mocks.history()]
 
 
 def _state(mock: Mock) -> str:

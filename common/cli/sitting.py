@@ -6,16 +6,17 @@ import argparse
 import asyncio
 import shutil
 from collections.abc import Callable
-from datetime import datetime
 
 from common.cli import hunt_screen
 from common.cli.hunt_screen import Hunting, heading
-from common.cli.interview_debrief import finish, minutes
-from common.cli.interview_screen import Interview, Part, hidden_tests
+from common.cli.interview_screen import Interview, Part
 from common.cli.screen import require_terminal
 from common.course.catalogue import Problem, find, shown
 from common.errors import CourseError, UsageError
 from common.hunting.composing import Hunt, compose
+from common.interviewing.asking import hidden_tests
+from common.interviewing.debrief import finish
+from common.interviewing.past import result, when
 from common.judging.records import Request, Verdict
 from common.learner import attempts
 from common.learner.attempts import Attempt
@@ -171,28 +172,3 @@ def history(past: list[Attempt]) -> list[str]:
         else:
             lines += [first, f"      {result(each)}"]
     return lines
-
-
-def result(attempt: Attempt) -> str:
-    """How an attempt stands, in a line."""
-    if attempt.runs:
-        left = f"running, {attempt.left / 60:.0f} min left"
-        return left if attempt.left else "time is up; go on to see the score"
-    hints = f", {attempt.hints} hint{'s' * (attempt.hints > 1)}" if attempt.hints else ""
-    time = f"{minutes(attempt.used)} of {attempt.minutes:g} min"
-    return f"{attempt.score}{_checks(attempt)} in {time}, {attempt.how}{hints}"
-
-
-def last_word(attempt: Attempt) -> str:
-    """What is said of an attempt that is over."""
-    score = f"{attempt.score}{_checks(attempt)} in {minutes(attempt.used)} minutes."
-    return f"{score} {shown(attempt.folder)} keeps it."
-
-
-def _checks(attempt: Attempt) -> str:
-    return f" ({attempt.passed} of {attempt.checks} checks)" if attempt.most else ""
-
-
-def when(at: float) -> str:
-    """A moment as a list has it."""
-    return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M")

@@ -13,6 +13,7 @@ from common.course.catalogue import shown
 from common.shell import gpt2
 from common.train.loop import Listener, Trainer
 from common.train.plot import chart, save_plot
+from common.train.pulse import Beat
 
 
 class View:
@@ -23,6 +24,7 @@ class View:
         self.begun = time.monotonic()
         self.first_step = trainer.state.step
         self.first_tokens = trainer.state.tokens
+        self.beat, self.loss = Beat(trainer.run), float("nan")
 
     def listener(self) -> Listener:
         return Listener(self.on_step, self.on_record, note=self.say)
@@ -48,6 +50,8 @@ class View:
 
     def on_step(self, step: int, loss: float, rate: float) -> None:
         """One more step."""
+        self.loss = loss
+        self.beat.tell(step, self.trainer.total_steps, loss, self.speed())
         self.bar.set_postfix_str(f"loss {loss:.3f}, {self.speed():,.0f} tokens/s", refresh=False)
         self.bar.update(1)
 
@@ -71,7 +75,10 @@ class View:
         sys.stdout.flush()
 
     def end(self) -> None:
-        """Close the bar."""
+        """Close the bar, and tell whoever watches that it is over."""
+        t = self.trainer
+        over = "finished" if t.state.step >= t.total_steps else "stopped"
+        self.beat.tell(t.state.step, t.total_steps, self.loss, self.speed(), over)
         if hasattr(self, "bar"):
             self.bar.close()
 

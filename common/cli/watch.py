@@ -15,7 +15,8 @@ from common.cli.screen import Page, Screen, broken, require_terminal
 from common.course.catalogue import Problem, find, road, shown
 from common.errors import UnknownProblem, UsageError
 from common.judging.records import Verdict
-from common.judging.report import WIDTH, holds_back, report, wrapped
+from common.judging.report import wrapped
+from common.judging.restraint import Restraint
 from common.learner import progress, work
 from common.learner.progress import State
 from common.running.session import Session
@@ -28,20 +29,9 @@ Lines = Callable[[int], list[str]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     learn.add_problem(parser)
     parser.add_argument(
-        "--limit",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="end a check that takes longer (default 10)",
-    )
-    parser.add_argument(
         "--plain", action="store_true", help="print one report after another: no drawing, no keys"
     )
-    parser.add_argument(
-        "--think",
-        action="store_true",
-        help="hold the cause back until c is pressed, or the same failure was saved twice",
-    )
+    learn.add_watching(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,27 +56,6 @@ async def _on_a_screen(start: Problem, limit: float, *, think: bool) -> Problem 
     return watch.hunted
 
 
-class Restraint:
-    """Holds the cause back, if that is wanted, until it is asked for or one failure was seen twice in a row."""
-
-    def __init__(self, wanted: bool) -> None:
-        self.wanted, self.lifted = wanted, False
-        self.seen: tuple[object, ...] = ()
-
-    def lines(self, verdict: Verdict, width: int = WIDTH) -> list[str]:
-        """The report, with the cause or without."""
-        shown = self.lifted or verdict.groups  # whoever asks for all failures asks for their causes
-        if not self.wanted or shown or not holds_back(verdict):
-            return report(verdict, width=width)
-        held = "What would give this? Save it again as it is, or press c in the terminal's watch, to read the cause."
-        return [*report(verdict, width=width, cause=False), *wrapped(held, width)]
-
-    def look(self, verdict: Verdict) -> None:
-        """Take note of a new verdict."""
-        now = tuple((o.name, o.facts) for o in verdict.wrong)
-        self.lifted, self.seen = now == self.seen, now
-
-
 async def in_plain_text(start: Problem, limit: float, *, think: bool = False) -> None:
     """Print each report; once a save makes a problem pass, go on to the next."""
     restraint, saved = Restraint(think), False
@@ -96,7 +65,7 @@ async def in_plain_text(start: Problem, limit: float, *, think: bool = False) ->
         restraint.look(verdict)
         print(f"\n{datetime.now():%H:%M:%S}", *restraint.lines(verdict), sep="\n", flush=True)
         assert session.problem
-        following = next_unsolved(session.problem) if verdict.passes and saved else None
+        following = work.next_unsolved(session.problem) if verdict.passes and saved else None
         saved = True  # the first report is on the file as it was found
         if following:
             print(f"\nNow watching {shown(following.solution)}.", flush=True)
@@ -106,14 +75,6 @@ async def in_plain_text(start: Problem, limit: float, *, think: bool = False) ->
     session.open(start)
     print(f"Watching {shown(start.solution)}. Ctrl-C ends.", flush=True)
     await session.run()
-
-
-def next_unsolved(problem: Problem) -> Problem | None:
-    """The next problem of the road that does not pass, from this one on and then from the start."""
-    data, known = progress.read(), road()
-    at = known.index(problem) + 1 if problem in known else 0
-    after = [p for p in (*known[at:], *known[:at]) if p != problem]
-    return next((p for p in after if progress.state(p, data)[0] != State.PASSES), None)
 
 
 class Watch:
@@ -274,7 +235,7 @@ class Watch:
         self.show("reset?", lambda w: [*wrapped(question, w), "", *wrapped(kept, w)])
 
     def _next(self) -> None:
-        following = next_unsolved(self.problem)
+        following = work.next_unsolved(self.problem)
         if following:
             self.session.open(following)
         else:

@@ -21,10 +21,12 @@ import torch
 from common.errors import CourseError
 from common.judging import explaining
 from common.judging.loading import LoadFailure
-from common.judging.records import Outcome, Status
+from common.judging.records import MORE_PRINTED, Outcome, Status
 from common.testing.asserts import CheckFailed
 from common.testing.axes import USUAL, name_sizes
 from common.testing.context import current, surroundings
+
+_MOST_PRINTED = 20_000  # characters of what a check's run printed that are kept
 
 
 class MissingPart(Exception):
@@ -87,7 +89,7 @@ class Check:
         return Outcome(
             self.name,
             parts=tuple(solution._used),
-            printed=printed.getvalue(),
+            printed=_end_of(printed.getvalue()),
             experiment=" ".join((self.function.__doc__ or "").split()),
             seen=tuple(around.seen),
             sizes=dict(around.axes),
@@ -118,6 +120,13 @@ def _raised(error: BaseException, module: ModuleType) -> dict[str, Any]:
         "because": because,
         "error": explaining.comparable(error),
     }
+
+
+def _end_of(printed: str) -> str:
+    """What was printed, or the end of it: a verdict crosses a pipe, and a report shows three lines."""
+    if len(printed) <= _MOST_PRINTED:
+        return printed
+    return f"{MORE_PRINTED}\n{printed[-_MOST_PRINTED:]}"
 
 
 @contextlib.contextmanager

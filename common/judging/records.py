@@ -26,6 +26,9 @@ class Status(StrEnum):
         return self in (Status.FAILED, Status.ERROR)
 
 
+MORE_PRINTED = "(more was printed before this)"  # the first line of what was cut short
+
+
 def function_of(check: str) -> str:
     """The test function that a check is a case of."""
     return check.partition("[")[0]

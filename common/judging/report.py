@@ -7,7 +7,15 @@ import textwrap
 from collections.abc import Sequence
 
 from common.course.catalogue import Problem, find, problems, shown
-from common.judging.records import Certainty, Diagnosis, Ended, Outcome, Status, Verdict
+from common.judging.records import (
+    MORE_PRINTED,
+    Certainty,
+    Diagnosis,
+    Ended,
+    Outcome,
+    Status,
+    Verdict,
+)
 from common.shell import gpt2
 
 WIDTH = 80
@@ -191,6 +199,8 @@ def _printed(outcomes: Sequence[Outcome]) -> list[str]:
     if not lines:
         return []
     left = f" ({len(lines) - _PRINTED} lines before that)" if len(lines) > _PRINTED else ""
+    if MORE_PRINTED in lines:
+        left = ", much of it; the end"
     return [f"  your code printed{left}:", *("      " + line for line in lines[-_PRINTED:])]
 
 

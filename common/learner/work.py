@@ -21,6 +21,14 @@ def first_unsolved() -> Problem | None:
     return next((p for p in road() if progress.state(p, data)[0] != State.PASSES), None)
 
 
+def next_unsolved(problem: Problem) -> Problem | None:
+    """The next problem of the road that does not pass, from this one on and then from the start."""
+    data, known = progress.read(), road()
+    at = known.index(problem) + 1 if problem in known else 0
+    after = [p for p in (*known[at:], *known[:at]) if p != problem]
+    return next((p for p in after if progress.state(p, data)[0] != State.PASSES), None)
+
+
 def next_hint(problem: Problem) -> tuple[Folded, int]:
     """Open one more hint: it, and how many are left. The last one stays."""
     hints = problem.readme.hints

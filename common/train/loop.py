@@ -98,7 +98,7 @@ class Trainer:
         """Train to the end, or until stopped.
 
         Returns:
-            A record for each evaluation: epoch, step, tokens_seen, train_loss, val_loss, seconds.
+            A record for each evaluation: epoch, step, tokens_seen, train_loss, val_loss, seconds, sample.
         """
         loss_of = self._loss_function()
         rate_of = self._rates()
@@ -214,12 +214,13 @@ class Trainer:
                     losses[f"{name}_loss"] = evaluate(self.model, batches)
                 sample = self._sample()
             self.model.train()
-            record = {
+            record: Record = {
                 "epoch": (self.state.step - 1) // self.steps_per_epoch + 1,
                 "step": self.state.step,
                 "tokens_seen": self.state.tokens,
                 **losses,
                 "seconds": round(self.state.seconds, 3),
+                "sample": sample,
             }
             self.history.append(record)
             better = record["val_loss"] < self.state.best
