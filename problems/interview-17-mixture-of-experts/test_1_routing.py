@@ -137,14 +137,20 @@ def test_equal_logits_share_the_token_evenly(solution):
                  because="Which experts are chosen is left open, but each has the same probability.")
 
 
-@pytest.mark.parametrize("size", [10000.0, 500.0], ids=["10000", "500"])
-def test_large_logits_are_no_trouble(solution, size):
-    logits = torch.where(draw("sign", N=N, E=E) > 0, size, -size) + draw("logits", N=N, E=E)
+def far_apart(size, within):
+    """Logits near +size and -size, within each token or from token to token."""
+    return torch.where(draw("sign", N, E if within else 1) > 0, size, -size) + draw("logits", N=N, E=E)
+
+
+@pytest.mark.parametrize(("size", "within"), [(500.0, True), (10000.0, True), (10000.0, False)],
+                         ids=["500", "10000", "10000, each token at one end"])
+def test_large_logits_are_no_trouble(solution, size, within):
+    logits = far_apart(size, within)
     weights, chosen = routed(solution, logits, 2)
     assert_close(
         weights.double(), right_weights(logits, chosen), f"the tensor of weights of logits near +-{size:g}", atol=1e-4,
-        because="exp(10000) is inf, and a probability may be 0; softmax takes the largest logit off first, so that "
-        "every weight is a number.",
+        because="exp(10000) is inf and exp(-10000) is 0; softmax takes the largest logit of each token off first, so "
+        "that every weight is a number.",
     )
 
 
@@ -177,7 +183,9 @@ def test_the_weights_pass_gradients_to_the_logits(solution):
 def loss_of(solution, logits, chosen):
     loss = solution.load_balance_loss(logits, chosen)
     what = f"the loss of {tuple(logits.shape)} in {logits.dtype} and {tuple(chosen.shape)}"
-    observe(what, assert_tensor(loss, "the loss"))
+    assert_true(isinstance(loss, torch.Tensor), f"load_balance_loss returns a {type(loss).__name__}",
+                because="It returns a tensor, a scalar, from which backward() finds its way to the logits.")
+    observe(what, loss)
     assert_shape(loss, (), "load_balance_loss(logits, chosen)",
                  because="It is one number for all tokens and all experts: a scalar, which can be added to a loss.")
     return loss.double()
@@ -259,6 +267,17 @@ def test_twice_the_tokens_cost_the_same(solution):
         "the loss of all tokens twice",
         because="f is a share and P is a mean, so the number of tokens drops out.",
     )
+
+
+def test_large_logits_are_no_trouble_to_the_loss(solution):
+    for within in (True, False):
+        logits, chosen = far_apart(10000.0, within), some_choices(2)
+        where = "within each token" if within else "from token to token"
+        assert_close(
+            loss_of(solution, logits, chosen), right_loss(logits, chosen), f"the loss of logits of +-10000 {where}",
+            because="P is a softmax for each token, which takes the token's own largest logit off before exp.",
+            atol=1e-4,
+        )
 
 
 def test_the_gradient_of_the_loss_goes_through_p(solution):

@@ -66,7 +66,7 @@ def mixed(solution, x, weights, chosen, experts):
 
 
 class Noted:
-    """Experts that note the rows that they get, each a number of a token, or -1 for a row that is none of x."""
+    """Experts that note the rows that they get, each the number of a token; -1 is zeros, -2 any other row."""
 
     def __init__(self, x):
         self.x, self.calls = x, [[] for _ in range(E)]
@@ -80,7 +80,8 @@ class Noted:
             assert_shape(rows, (len(rows) if rows.ndim else 0, C), f"what expert {e} is called with",
                          because="An expert takes rows of x, (n, C).")
             same = (rows.unsqueeze(1) == self.x).all(-1)
-            self.calls[e].append([row.index(True) if True in row else -1 for row in same.tolist()])
+            known = zip(same.tolist(), rows.count_nonzero(1).tolist(), strict=True)
+            self.calls[e].append([row.index(True) if True in row else -1 if not full else -2 for row, full in known])
             return expert(rows)
 
         return noted
@@ -113,7 +114,10 @@ def test_an_expert_gets_the_tokens_that_chose_it(solution, k):
     for e, calls in enumerate(noted.calls):
         got = sorted(token for call in calls for token in call)
         observe(f"tokens of expert {e}", got)
-        assert_true(-1 not in got, f"expert {e} gets a row that is no row of x",
+        assert_true(-1 not in got, f"expert {e} gets rows of zeros",
+                    because="An expert gets the rows of x that chose it, and no others: it works on a row of zeros, "
+                    "from a mask or as padding, just as long as on a token.")
+        assert_true(-2 not in got, f"expert {e} gets a row that is no row of x",
                     because="Experts get tokens as they are; a weight multiplies what comes out, as an expert need not "
                     "be linear.")
         assert_equal(got, wanted[e], f"the list of the tokens that expert {e} gets, with k={k},",
@@ -133,15 +137,12 @@ def test_an_expert_is_called_once_at_most(solution, k):
 
 
 def test_an_expert_that_nobody_chose_has_no_work(solution):
-    x = some_tokens()
-    noted, chosen = Noted(x), 2 * draw("pair", N, 2).argsort(-1)  # experts 0 and 2 alone
-    weights = some_weights(2)
-    out = mixed(solution, x, weights, chosen, noted.experts)
+    x, chosen = some_tokens(), 2 * draw("pair", N, 2).argsort(-1)  # experts 0 and 2 alone
+    noted = Noted(x)
+    mixed(solution, x, some_weights(2), chosen, noted.experts)
     work = [sum(map(len, calls)) for calls in noted.calls]
     assert_equal(work, [N, 0, N, 0, 0], "the list of how many rows each expert gets, where all choose 0 and 2,",
                  because="One that nobody chose is not called, or is called with no rows.")
-    assert_close(out, right_mix(x, weights, chosen, [*map(bent, range(E))]), "mix where all choose experts 0 and 2",
-                 because="Experts without tokens change nothing in what the others give.")
 
 
 # --- what comes out -------------------------------------------------------------------------------
@@ -192,6 +193,17 @@ def test_mix_is_the_weighted_sum_over_the_chosen(solution, k):
             mixed(solution, x, weights, chosen, experts), right_mix(x, weights, chosen, experts),
             f"mix of {n} tokens with k={k}",
             because="Row n is the sum over j of weights[n, j] * experts[chosen[n, j]](x[n]).",
+        )
+
+
+def test_an_expert_without_tokens_changes_nothing(solution):
+    x, weights, experts = some_tokens(), some_weights(2), [*map(bent, range(E))]
+    for pair in ((0, 2), (1, 4)):
+        chosen = torch.where(draw("pair", N, 2).argsort(-1) > 0, *pair)
+        assert_close(
+            mixed(solution, x, weights, chosen, experts), right_mix(x, weights, chosen, experts),
+            f"mix where all choose experts {pair[0]} and {pair[1]}",
+            because="The number in chosen says which expert works, whether or not those before it have tokens.",
         )
 
 
