@@ -43,7 +43,7 @@ def plain(markdown: str, width: int = WIDTH) -> list[str]:
                 lines.append("")
         elif line.startswith("#"):
             flush()
-            lines.append(line.lstrip("# ").upper())
+            lines += textwrap.wrap(line.lstrip("# ").upper(), width) or [""]
         elif line.startswith("|"):
             flush()
             lines += broken_code(line, width)
