@@ -20,7 +20,7 @@ from common.judging.first_line import first_in_float32, first_wrong_line
 from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
 from common.judging.not_numbers import first_not_a_number
-from common.judging.records import Certainty, Diagnosis, Outcome, Request, Status, Verdict
+from common.judging.records import Certainty, Cost, Diagnosis, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
 from common.judging.way_back import where_it_is_cut
 from common.testing.calls import OUTLIVES
@@ -72,10 +72,7 @@ def run(
             pairs = [*zip(checks, outcomes, strict=True)]
             line = None if stateful else first_wrong_line(pairs, module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
-    measured = None
-    if request.measured:
-        fresh, other = _load(request, tree), loading.load(problem.reference)
-        measured = cost(checks, outcomes, fresh, other)
+        measured = _cost(request, problem, checks, outcomes) if request.measured else None
     whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
     return Verdict(
         request,
@@ -86,6 +83,14 @@ def run(
         cost=measured,
         whole=whole,
     )
+
+
+def _cost(
+    request: Request, problem: Problem, checks: Sequence[Check], outcomes: Sequence[Outcome]
+) -> Cost | None:
+    """What the file takes beside the reference, both as they were just loaded."""
+    fresh = _load(request, loading.tree(request.earlier))
+    return cost(checks, outcomes, fresh, loading.load(problem.reference))
 
 
 def _asked_again(
