@@ -33,7 +33,7 @@ FULL = {
     "watch": ["tests/test_watch.py", "tests/test_running.py"],
     "grading": ["tests/test_grading.py", "tests/test_grading_runs.py", "-m", "not slow"],
     "train": ["tests/test_train.py", "-k", "comes_out or never_stopped or transformers_loads"],
-    "interview": ["tests/test_interview.py"],
+    "interview": ["tests/test_interview.py", "tests/test_mock.py", "tests/test_cost.py"],
     "internals": ["tests/test_internals.py"],
 }
 REDUCED = FULL | {

@@ -138,9 +138,9 @@ def test_an_endless_loop_is_told_and_costs_the_score(screen, checkout: Path, gpt
 
 def test_what_is_asked_for_wrongly_is_told(gpt2):
     for arguments, says in {
-        ("99",): "there is no problem interview-99; they run from interview-01-",
+        ("99",): "there is no problem interview-99; problems run from interview-01-",
         ("lorra",): "did you mean interview-14-lora?",
-        ("nothing-like-it",): "they run from interview-01-",
+        ("nothing-like-it",): "problems run from interview-01-",
         ("6", "--minutes", "0"): "--minutes must be above 0",
         ("6", "--submit"): "no attempt at interview-06 is running",
         ("6",): "needs a terminal",

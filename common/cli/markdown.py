@@ -34,16 +34,14 @@ def plain(markdown: str, width: int = WIDTH) -> list[str]:
             flush()
             in_code = not in_code
         elif in_code:
-            whole = len(line) <= width - 4
-            first, *rest = [line] if whole else broken_code(line, max(width - 6, 20))
-            lines += ["    " + first, *("      " + piece for piece in rest)]
+            lines += _code(line, width)
         elif not line.strip():
             flush()
             if lines and lines[-1]:
                 lines.append("")
         elif line.startswith("#"):
             flush()
-            lines.append(line.lstrip("# ").upper())
+            lines += textwrap.wrap(line.lstrip("# ").upper(), width) or [""]
         elif line.startswith("|"):
             flush()
             lines += broken_code(line, width)
@@ -54,3 +52,10 @@ def plain(markdown: str, width: int = WIDTH) -> list[str]:
             paragraph.append(re.sub(r"\*\*(.+?)\*\*", r"\1", line))
     flush()
     return lines
+
+
+def _code(line: str, width: int) -> list[str]:
+    """A line of code, set in; what goes on below it a little more."""
+    whole = len(line) <= width - 4
+    first, *rest = [line] if whole else broken_code(line, max(width - 6, 20))
+    return ["    " + first, *("      " + piece for piece in rest)]

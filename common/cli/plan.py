@@ -63,7 +63,8 @@ def _lines(plan: Plan, today: int, width: int) -> list[str]:
 
 def _head(plan: Plan, today: int) -> str:
     left = plan.until - today
-    items = plan.items
+    # What was missed on a day before has moved, and counts where it is now.
+    items = [i for day, of in plan.days.items() for i in of if i.done or day >= plan.laid]
     done = sum(item.done for item in items)
     if left < 0:
         return f"The plan ended on {_day(plan.until)}; {done} of {len(items)} were done."

@@ -223,7 +223,7 @@ def _meant(wanted: str, known: Sequence[Problem]) -> str:
 
 def _range(known: Sequence[Problem]) -> str:
     lists = gpt2("interview" if known[0].is_interview else "list")
-    return f"they run from {known[0].name} to {known[-1].name} ({lists} shows all)"
+    return f"problems run from {known[0].name} to {known[-1].name} ({lists})"
 
 
 def _either(names: list[str]) -> str:

@@ -22,7 +22,7 @@ from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
 from common.judging.not_numbers import first_not_a_number
 from common.judging.picturing import picture_of
-from common.judging.records import Certainty, Diagnosis, Outcome, Request, Status, Verdict
+from common.judging.records import Certainty, Cost, Diagnosis, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
 from common.judging.way_back import where_it_is_cut
 from common.testing.calls import OUTLIVES
@@ -79,10 +79,7 @@ def run(
             line = None if stateful else first_wrong_line(pairs, module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
             outcomes = _with_excerpt(problem, checks, outcomes, diagnosis)
-    measured = None
-    if request.measured:
-        fresh, other = _load(request, tree), loading.load(problem.reference)
-        measured = cost(checks, outcomes, fresh, other)
+        measured = _cost(request, problem, checks, outcomes) if request.measured else None
     whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
     return Verdict(
         request,
@@ -108,6 +105,14 @@ def _with_excerpt(
     right = Bank(problem).outcome((), checks[at])
     outcome = replace(outcomes[at], excerpt=excerpt_of(outcomes[at], right))
     return [*outcomes[:at], outcome, *outcomes[at + 1 :]]
+
+
+def _cost(
+    request: Request, problem: Problem, checks: Sequence[Check], outcomes: Sequence[Outcome]
+) -> Cost | None:
+    """What the file takes beside the reference, both as they were just loaded."""
+    fresh = _load(request, loading.tree(request.earlier))
+    return cost(checks, outcomes, fresh, loading.load(problem.reference))
 
 
 def _asked_again(
