@@ -243,6 +243,11 @@ def test_of_more_than_two_axes_the_slice_is_named():
     assert "At [2, 2, 4] " in picture.note
 
 
+def test_where_the_check_looks_at_no_tensor_the_next_one_does():
+    (picture,) = wrong.pictures(judged(8, "self.ln_2, self.mlp", "self.ln_1, self.mlp"))
+    assert "Seen by another check: the feed forward layer adds to what it reads." in picture.note
+
+
 def test_what_is_no_tensor_has_no_picture():
     assert wrong.pictures(judged(9, "is None:", "is not None:")) == []
     problem = find(5)

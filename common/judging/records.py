@@ -46,7 +46,7 @@ class Outcome:
         parts: names of the solution that the check used: "CausalSelfAttention".
         printed: what the learner's code printed meanwhile.
         experiment: what a person would do to see it: the check's docstring.
-        excerpt: of the first tensor that is not the reference's, for the check that is shown.
+        excerpt: of the first tensor that is not the reference's, in one failing check of a verdict.
         seen: context.Seen, each value that was compared; stays in this process.
         sizes: what the check calls its sizes, "T": 7; stays in this process.
     """

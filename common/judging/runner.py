@@ -30,6 +30,7 @@ from common.testing.context import surroundings
 
 _KEPT = "Alone, in a file that was just loaded, this check passes: something outlives the call that made it."
 _LEFT = "What the check left changed in your file: {}."
+_LOOKED_AT = 8  # failing checks in which a wrong tensor is looked for
 _MAY_BE = "It is used again, such as a global name, a cache, a default argument or an attribute of the class."
 
 
@@ -98,13 +99,13 @@ def _with_excerpt(
     outcomes: list[Outcome],
     diagnosis: Diagnosis | None,
 ) -> list[Outcome]:
-    """Of the check that a report shows, the wrong tensor beside the reference's."""
-    name = diagnosis.check if diagnosis else ""
+    """The wrong tensor beside the reference's, of the check that a report shows, or else of the next that has one."""
+    name, bank = diagnosis.check if diagnosis else "", Bank(problem)
     wrong = [i for i, o in enumerate(outcomes) if o.status.is_wrong]
-    at = next((i for i in wrong if outcomes[i].name == name), wrong[0])
-    right = Bank(problem).outcome((), checks[at])
-    outcome = replace(outcomes[at], excerpt=excerpt_of(outcomes[at], right))
-    return [*outcomes[:at], outcome, *outcomes[at + 1 :]]
+    for at in sorted(wrong, key=lambda i: outcomes[i].name != name)[:_LOOKED_AT]:
+        if excerpt := excerpt_of(outcomes[at], bank.outcome((), checks[at])):
+            return [*outcomes[:at], replace(outcomes[at], excerpt=excerpt), *outcomes[at + 1 :]]
+    return outcomes
 
 
 def _cost(

@@ -1,6 +1,11 @@
-"""A mistake in pictures: the wrong tensor of the check that a report shows, beside what was expected."""
+"""A mistake in pictures: the wrong tensor of the check that a report shows, beside what was expected.
+
+Where that check looks at no tensor, it is that of the next failing one that does.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from common.judging.excerpt import Excerpt
 from common.judging.records import Verdict
@@ -20,9 +25,14 @@ _NAMES = {
 
 def pictures(verdict: Verdict) -> list[Picture]:
     """Expected, got and the difference as heat maps; none where the failing check is about no tensor."""
-    if not verdict.wrong or not (excerpt := verdict.shown.excerpt):
-        return []
-    return [_picture(excerpt)]
+    for outcome in verdict.wrong:
+        if outcome.excerpt:
+            told = (
+                "" if outcome is verdict.shown else f" Seen by another check: {outcome.sentence}."
+            )
+            made = _picture(outcome.excerpt)
+            return [replace(made, note=made.note + told)]
+    return []
 
 
 def _picture(excerpt: Excerpt) -> Picture:
