@@ -264,8 +264,7 @@ class Verdict:
 
     def to_json(self) -> str:
         lean = replace(self, outcomes=tuple(replace(o, seen=(), sizes={}) for o in self.outcomes))
-        data = asdict(lean) | {"request": self.request.to_json()}
-        return json.dumps(data)
+        return json.dumps(asdict(lean) | {"request": self.request.to_json()})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Verdict:

@@ -23,6 +23,7 @@ from common.testing import (
     assert_true,
     draw,
     draw_ids,
+    fail,
     fill,
     observe,
     unnamed,
