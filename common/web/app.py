@@ -111,11 +111,13 @@ async def problem_does(request: Request) -> Response:
         work.next_hint(wanted)
         opened = work.open_hints(wanted)
         return JSONResponse({"hints": pages.hints(wanted), "opened": opened})
-    if what == "diff":
+    if what in ("diff", "explain"):
         if progress.state(wanted, progress.read())[0] == State.PASSES:
-            return JSONResponse({"html": pages.diff(wanted)})
-        see = gpt2(f"diff {wanted.key} --spoil")
-        raise CourseError(f"The reference is shown once yours passes. To see it anyway: {see}")
+            html = pages.diff(wanted) if what == "diff" else pages.explanation(wanted)
+            return JSONResponse({"html": html})
+        thing = "reference" if what == "diff" else "explanation"
+        see = gpt2(f"{what} {wanted.key} --spoil")
+        raise CourseError(f"The {thing} is shown once yours passes. To see it anyway: {see}")
     live = await _hub(request).live(wanted)
     if what == "check" or what == "all":
         live.check(by_cause=what == "all")

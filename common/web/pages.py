@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from common.course.catalogue import Problem, problems, road, shown
+from common.files import content
 from common.judging.records import Verdict
 from common.judging.restraint import Restraint
 from common.learner import progress, work
@@ -179,6 +180,12 @@ def diff(problem: Problem) -> str:
     lines = work.diff_lines(problem)
     kinds = {"+": "added", "-": "removed", "@": "place"}
     return fill("diff", lines=[(kinds.get(line[:1], "same"), line) for line in lines])
+
+
+def explanation(problem: Problem) -> str:
+    """Why the reference is as it is."""
+    text = content(problem.explanation).decode("utf-8", errors="replace")
+    return markdown.render(text, problem) or fill("no_picture", lines=["There is none."])
 
 
 def message(title: str, text: str) -> str:

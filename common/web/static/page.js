@@ -172,12 +172,8 @@ const actions = {
     answer.open = true;
     answer.querySelector("summary").focus();
   },
-  diff: async () => {
-    const { html } = await here("diff");
-    if (html === undefined) return;
-    byId("diff-text").innerHTML = html;
-    byId("diff").showModal();
-  },
+  diff: () => toRead("diff"),
+  explain: () => toRead("explain"),
   reset: () => byId("reset").showModal(),
   "reset!": () => { byId("reset").close(); here("reset"); },
   begin: async (button) => {
@@ -197,10 +193,17 @@ const actions = {
   "train-stop": () => here("stop"),
 };
 
+async function toRead(what) {
+  const { html } = await here(what);
+  if (html === undefined) return;
+  byId(`${what}-text`).innerHTML = html;
+  byId(what).showModal();
+}
+
 const keys = {
   problem: {
-    n: "next", h: "hint", t: "task", v: "verdict", a: "all", c: "cause", o: "answer", d: "diff", r: "check",
-    x: "reset",
+    n: "next", h: "hint", t: "task", v: "verdict", a: "all", c: "cause", o: "answer", d: "diff", e: "explain",
+    r: "check", x: "reset",
   },
   interview: page.left === undefined ? {} : {
     s: "submit", h: "interview-hint", e: "check", q: "give-up", t: "task",
