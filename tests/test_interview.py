@@ -80,7 +80,14 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
     assert terminal.ends() == 0
     assert terminal.settings() == terminal.before
     kept = {path.name for path in file.parent.iterdir()}
-    assert kept == {"solution.py", "reference.py", "APPROACH.md", "attempt.json", "report.txt"}
+    assert kept == {
+        "solution.py",
+        "reference.py",
+        "APPROACH.md",
+        "attempt.json",
+        "report.txt",
+        "report.json",
+    }
     history = gpt2("interview", "--history").stdout
     assert "10 of 10 points (81 of 81 checks) in " in history
     assert "submitted, 1 hint" in history
