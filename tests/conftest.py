@@ -147,6 +147,21 @@ class Screen:
 
 
 @pytest.fixture
+def working_file(checkout: Path) -> Callable[[str], Path]:
+    """Waits for the file of the only attempt at a problem, or hunt of a level, and gives it."""
+
+    def found(name: str) -> Path:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            if files := list((checkout / "interviews" / name).glob("*/solution.py")):
+                return files[0]
+            time.sleep(0.05)
+        raise AssertionError(f"nothing has begun at {name}")
+
+    return found
+
+
+@pytest.fixture
 def screen(checkout: Path) -> Iterator[Callable[..., Screen]]:
     opened: list[Screen] = []
 

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -266,21 +265,12 @@ def test_a_hunt_for_a_class_is_a_course_of_one_problem(tmp_path: Path, gpt2, lev
 # --- the screen ---------------------------------------------------------------------------------
 
 
-def working_file(checkout: Path, level: int) -> Path:
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        if found := list((checkout / "interviews" / f"hunt-level-{level}").glob("*/solution.py")):
-            return found[0]
-        time.sleep(0.05)
-    raise AssertionError("no hunt has begun")
-
-
-def test_a_hunt_from_its_first_screen_to_the_debrief(screen, checkout: Path, gpt2):
+def test_a_hunt_from_its_first_screen_to_the_debrief(screen, checkout: Path, gpt2, working_file):
     hunt = compose(1, 7, find("05"))
     terminal = screen("hunt", "05", "--seed", "7")
     terminal.shows("WHAT IS SEEN")
     terminal.shows("says that this does not hold")
-    file = working_file(checkout, 1)
+    file = working_file("hunt-level-1")
     assert file.read_text() == hunt.text
     file.write_text("def (:\n")
     terminal.shows("The file does not run:")
@@ -306,14 +296,14 @@ def test_a_hunt_from_its_first_screen_to_the_debrief(screen, checkout: Path, gpt
     assert "1 of 1 solved" in gpt2("hunt").stdout
 
 
-def test_a_hunt_begins_from_the_list_of_watch(screen, checkout: Path):
+def test_a_hunt_begins_from_the_list_of_watch(screen, checkout: Path, working_file):
     terminal = screen("watch", "5")
     terminal.shows("ritten yet")
     terminal.press("l")
     terminal.shows("f and number to hunt a bug there")
     terminal.press("f05\r")
     terminal.shows("WHAT IS SEEN")
-    assert working_file(checkout, 1).exists()
+    assert working_file("hunt-level-1").exists()
 
 
 def test_two_hunts_that_begin_in_one_second_have_a_folder_each(tmp_path: Path, monkeypatch):
@@ -323,10 +313,12 @@ def test_two_hunts_that_begin_in_one_second_have_a_folder_each(tmp_path: Path, m
     assert {a.seed for a in attempts.hunts()} == {1, 2}
 
 
-def test_a_hunt_that_was_killed_goes_on_with_the_same_clock(screen, checkout: Path, gpt2):
+def test_a_hunt_that_was_killed_goes_on_with_the_same_clock(
+    screen, checkout: Path, gpt2, working_file
+):
     first = screen("hunt", "--level", "2", "--seed", "3")
     first.shows("WHAT IS SEEN")
-    file = working_file(checkout, 2)
+    file = working_file("hunt-level-2")
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
     begun = json.loads((file.parent / "attempt.json").read_text())["begun"]
@@ -344,12 +336,14 @@ def test_a_hunt_that_was_killed_goes_on_with_the_same_clock(screen, checkout: Pa
     assert gpt2("hunt", "--submit").stderr == "gpt2: no such hunt is running\n"
 
 
-def test_a_hunt_of_another_version_of_the_course_says_so(screen, checkout: Path, gpt2):
+def test_a_hunt_of_another_version_of_the_course_says_so(
+    screen, checkout: Path, gpt2, working_file
+):
     terminal = screen("hunt", "05", "--seed", "7")
     terminal.shows("WHAT IS SEEN")
     terminal.process.send_signal(signal.SIGINT)
     terminal.ends()
-    given = working_file(checkout, 1).with_name("given.py")
+    given = working_file("hunt-level-1").with_name("given.py")
     given.write_text(given.read_text() + "# changed\n")
     done = gpt2("hunt", "--submit")
     assert done.returncode == 1

@@ -23,20 +23,9 @@ INTERVIEWS = [p for p in problems() if p.is_interview]
 each_interview = pytest.mark.parametrize("problem", INTERVIEWS, ids=lambda p: p.key)
 
 
-def working_file(checkout: Path, problem=BPE) -> Path:
-    """The file of the only attempt."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        found = list((checkout / "interviews" / problem.name).glob("*/solution.py"))
-        if found:
-            return found[0]
-        time.sleep(0.05)
-    raise AssertionError("no attempt has begun")
-
-
-def test_a_save_before_the_first_screen_is_not_missed(screen, checkout: Path):
+def test_a_save_before_the_first_screen_is_not_missed(screen, checkout: Path, working_file):
     terminal = screen("interview", "6", "--minutes", "10")
-    file = working_file(checkout)
+    file = working_file(BPE.name)
     while file.read_bytes() != BPE.skeleton.encode():
         time.sleep(0.001)
     file.write_text("import os\nos._exit(3)\n")
@@ -47,11 +36,11 @@ def record(file: Path) -> dict:
     return json.loads((file.parent / "attempt.json").read_text())
 
 
-def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
+def test_an_interview_submitted_early(screen, checkout: Path, gpt2, working_file):
     terminal = screen("interview", "6", "--minutes", "5")
     terminal.shows("4:5")
     terminal.shows("TASK")
-    file = working_file(checkout)
+    file = working_file(BPE.name)
     assert file.read_bytes() == BPE.skeleton.encode()
     file.write_text("def train_bpe(text, num_merges:\n")
     terminal.shows("The file does not run:")
@@ -95,9 +84,9 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2):
     assert (checkout / "problems" / BPE.name / "solution.py").read_bytes() == BPE.skeleton.encode()
 
 
-def test_the_hidden_tests_run_when_time_is_up(screen, checkout: Path):
+def test_the_hidden_tests_run_when_time_is_up(screen, checkout: Path, working_file):
     terminal = screen("interview", "6", "--minutes", "0.08")
-    file = working_file(checkout)
+    file = working_file(BPE.name)
     wrong = BPE.reference.read_text().replace("num_merges", "num_merges", 1)
     file.write_text(wrong.replace('errors="replace"', 'errors="ignore"'))
     shown = terminal.shows("Time was up after 0.1 of 0.08 minutes:")
@@ -110,10 +99,12 @@ def test_the_hidden_tests_run_when_time_is_up(screen, checkout: Path):
     assert terminal.ends() == 0
 
 
-def test_killed_and_begun_again_it_goes_on_with_the_same_clock(screen, checkout: Path, gpt2):
+def test_killed_and_begun_again_it_goes_on_with_the_same_clock(
+    screen, checkout: Path, gpt2, working_file
+):
     first = screen("interview", "6", "--minutes", "10")
     first.shows("TASK")
-    file = working_file(checkout)
+    file = working_file(BPE.name)
     file.write_text("mine = 1\n")
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
@@ -131,10 +122,10 @@ def test_killed_and_begun_again_it_goes_on_with_the_same_clock(screen, checkout:
     assert gpt2("interview", "6", "--submit").returncode == 1
 
 
-def test_an_endless_loop_is_told_and_costs_the_score(screen, checkout: Path, gpt2):
+def test_an_endless_loop_is_told_and_costs_the_score(screen, checkout: Path, gpt2, working_file):
     terminal = screen("interview", "6", "--minutes", "10")
     terminal.shows("TASK")
-    working_file(checkout).write_text("import os\nos._exit(3)\n")
+    working_file(BPE.name).write_text("import os\nos._exit(3)\n")
     terminal.shows("Your code ended Python itself (exit code 3)")
     terminal.press("qy")
     terminal.shows("Given up after")
