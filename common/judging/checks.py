@@ -76,7 +76,9 @@ class Check:
                     meant = failure.__cause__ and explaining.explain(failure.__cause__, module)[1]
                     because = str(meant or failure.because)
                     if failure.instead:
-                        because = f"{explaining.raised_instead(failure.instead, module)} {because}"
+                        refused = failure.expected != "no error"
+                        where = explaining.raised_instead(failure.instead, module, refused=refused)
+                        because = f"{where} {because}"
                     said = {
                         "status": Status.FAILED, "facts": tuple(failure.facts()), "because": because.strip(),
                     }  # fmt: skip

@@ -54,8 +54,12 @@ def explain(error: BaseException, module: ModuleType) -> tuple[list[str], str]:
     return [*facts, *_shapes(scene)], usual_errors.sentence(scene)
 
 
-def raised_instead(error: BaseException, module: ModuleType) -> str:
-    """Where an exception comes from that is not the one that bad input is to be refused with."""
+def raised_instead(error: BaseException, module: ModuleType, *, refused: bool = True) -> str:
+    """Where an exception comes from that is not the one that is asked for.
+
+    Args:
+        refused: bad input is to be refused with another one; else there should be none at all.
+    """
     frames = getattr(error, "learners_frames", None) or learners_frames(error.__traceback__)
     place = _innermost(error.__traceback__, module)
     if place:
@@ -73,6 +77,9 @@ def raised_instead(error: BaseException, module: ModuleType) -> str:
         return f"Your own line {line}, `{code}`, raises it."
     if code.startswith("raise "):
         return f"Your own line {line}, `{code}`, fails before it can raise its error."
+    if not refused:
+        meant = usual_errors.sentence(Scene(error, code))
+        return f"It comes up in line {line}, `{code}`. {meant}".strip()
     return (
         f"It comes up in line {line}, `{code}`: the value came that far without being refused, or stands there in "
         "the place of another."

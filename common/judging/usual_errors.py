@@ -237,7 +237,7 @@ _RULES: list[Rule] = [
     (r"attribute name must be string", "getattr and setattr take the object first and then the name, a string."),
     (r"IndexError: index -?\d+ is out of range", "A list of layers has fewer of them than are asked for."),
     (r"^(?:error|PatternError): ", "This text is read as a regular expression, where ( [ . * + ? and others mean something: re.escape takes them literally, as str.replace does."),
-    (r"RecursionError", "It calls itself without end."),
+    (r"RecursionError", "Functions call one another deeper than the about 1000 levels that Python allows: without end, or once for each step of something long, where a loop with a stack of its own has no such limit."),
     (r"FrozenInstanceError", "The config is frozen: make a new one instead of changing its fields."),
     (r"UnboundLocalError", "This name gets its value further down, or in a branch that was not taken."),
     (r"NameError: name '(\w+)'", _name),
@@ -256,6 +256,7 @@ _RULES: list[Rule] = [
     (r"unhashable type: '(\w+)'", r"A \1 cannot be a key of a dictionary or stand in a set: a tuple can."),
     (r"(min|max)\(\) (?:arg is an empty sequence|iterable argument is empty)|Cannot choose from an empty sequence|pop from empty", _nothing_to_choose),
     (r"^ZeroDivisionError", _divided),
-    (r"ZeroDivisionError|math domain error|math range error", "A number is out of the range of this operation: a division by 0, or the root or logarithm of what is not positive."),
+    (r"math range error|OverflowError: .*[Rr]esult (?:out of range|too large)", "A float ends at about 1.8e308, and this step is beyond it, as exp is from 710 on, whatever the end result is."),
+    (r"ZeroDivisionError|math domain error", "A number is out of the range of this operation: a division by 0, or the root or logarithm of what is not positive."),
     (r"IndexError: (list|tuple|string) index out of range", r"The \1 has fewer entries than are asked for; the last one is [len - 1]."),
 ]  # fmt: skip

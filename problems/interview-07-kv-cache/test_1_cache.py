@@ -216,3 +216,19 @@ def test_the_length_that_counts_is_that_of_every_layer(solution):
         because="length may be at most len(cache), and that is what every layer holds.",
     ):
         cache.crop(7)
+
+
+def test_a_refused_crop_forgets_nothing_in_any_layer(solution):
+    cache, second = filled(solution, 6), pieces(6, 1)[1]
+    for _ in range(2):
+        cache.append(0, *second)
+    with assert_raises(
+        ValueError, "crop(7) where one layer holds 8 tokens and the other one 6", naming=[7],
+        because="length may be at most len(cache), and that is what every layer holds.",
+    ):
+        cache.crop(7)
+    lengths = [appended(cache, layer, *second)[0].size(2) for layer in range(N)]
+    assert_equal(
+        lengths, [9, 7], "the numbers of tokens in layers of 8 and 6, after crop(7) was refused and an append of 1,",
+        because="What is refused changes nothing: the length is compared with len(cache) before a layer is cut.",
+    )

@@ -77,16 +77,6 @@ def test_answer_log_probs_leaves_its_inputs_alone(solution):
     assert_input_untouched(solution.answer_log_probs, *inputs, what="answer_log_probs")
 
 
-def test_answer_log_probs_keeps_nothing_from_call_to_call(solution):
-    then = logits_of(2, 5), ids_of(2, 5), answers(range(1, 3), range(2, 5), t=5)
-    right = by_loop(*then)
-    log_probs_of(solution, logits_of(), ids_of(), answers(*USUAL))
-    assert_close(
-        log_probs_of(solution, *then), right, f"{CALL}, after a call with longer texts,",
-        because="What comes out follows from what is given, and from nothing that came before.",
-    )  # fmt: skip
-
-
 SHAPES = {
     "ids are too short": ((B, T, V), (B, T - 1), (B, T - 1)),
     "the mask is too short": ((B, T, V), (B, T), (B, T - 1)),
@@ -343,4 +333,14 @@ def test_an_impossible_token_outside_the_answer_does_not_spoil_the_gradient(solu
         {"the logits, some of them -inf,": logits},
         because="backward() passes through all that was computed: where 0 * -inf was replaced afterwards it still "
         "gives NaN.",
+    )  # fmt: skip
+
+
+def test_answer_log_probs_keeps_nothing_from_call_to_call(solution):
+    then = logits_of(2, 5), ids_of(2, 5), answers(range(1, 3), range(2, 5), t=5)
+    right = by_loop(*then)
+    log_probs_of(solution, logits_of(), ids_of(), answers(*USUAL))
+    assert_close(
+        log_probs_of(solution, *then), right, f"{CALL}, after a call with longer texts,",
+        because="What comes out follows from what is given, and from nothing that came before.",
     )  # fmt: skip
