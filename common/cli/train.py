@@ -36,9 +36,11 @@ _HELP = {
     "schedule": "cosine, with warm-up, or constant",
     "init": "how weights start: gpt2, or torch for PyTorch's own",
     "untied": "give the output layer weights of its own",
-    "eval_every": "steps between two looks at the losses",
+    "eval_every": "steps between two looks at the losses, each with a sample (default: 20, losses more often)",
     "eval_batches": "batches that a look takes from each part",
     "prompt": "what the samples continue",
+    "sample_temperature": "how freely samples are drawn; 0 is greedy",
+    "sample_top_k": "draw samples from the K most likely tokens; 0 means all",
     "mine": "build everything from your own solutions",
     "fast": "fused attention and loss, on the same parameters",
     "low_memory": "update each weight as soon as its gradient is there; needs --grad-clip 0",
@@ -50,6 +52,8 @@ _MAY_CHANGE = {
     "eval_batches",
     "prompt",
     "sample_tokens",
+    "sample_temperature",
+    "sample_top_k",
 }  # in a resumed run
 
 

@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from common.course.catalogue import shown
 from common.shell import gpt2
+from common.train.curve import best, overfitting
 from common.train.loop import Listener, Trainer
+from common.train.pace import FEW, duration
 from common.train.plot import chart, save_plot
 from common.train.pulse import Beat
 
@@ -25,6 +27,7 @@ class View:
         self.first_step = trainer.state.step
         self.first_tokens = trainer.state.tokens
         self.beat, self.loss = Beat(trainer.run), float("nan")
+        self.warned = False  # of over-fitting
 
     def listener(self) -> Listener:
         return Listener(self.on_step, self.on_record, note=self.say)
@@ -51,12 +54,27 @@ class View:
     def on_step(self, step: int, loss: float, rate: float) -> None:
         """One more step."""
         self.loss = loss
-        self.beat.tell(step, self.trainer.total_steps, loss, self.speed())
+        left = self.trainer.pace.left(step)
+        self.beat.tell(step, self.trainer.total_steps, loss, self.speed(), left=left)
+        if step - self.first_step == FEW and left:
+            each = (time.monotonic() - self.begun) / FEW
+            self.say(
+                f"{FEW} steps done, which count: the whole takes about "
+                f"{duration(left + FEW * each)} on this machine; Ctrl-C stops and saves"
+            )
         self.bar.set_postfix_str(f"loss {loss:.3f}, {self.speed():,.0f} tokens/s", refresh=False)
         self.bar.update(1)
 
     def on_record(self, record: dict[str, Any], sample: str) -> None:
-        """One more look at the losses."""
+        """One more look at the losses; those without a sample are for the curve alone."""
+        if sample or self.trainer.whole(record["step"]):
+            self._tell(record, sample)
+        told = "" if self.warned else overfitting(self.trainer.history)
+        if told:
+            self.warned = True
+            self.say(told)
+
+    def _tell(self, record: dict[str, Any], sample: str) -> None:
         self.say(
             f"Epoch {record['epoch']}/{self.trainer.settings.epochs}, Step {record['step']}, "
             f"Train loss: {record['train_loss']:.4f}, Val loss: {record['val_loss']:.4f}"
@@ -78,7 +96,7 @@ class View:
         """Close the bar, and tell whoever watches that it is over."""
         t = self.trainer
         over = "finished" if t.state.step >= t.total_steps else "stopped"
-        self.beat.tell(t.state.step, t.total_steps, self.loss, self.speed(), over)
+        self.beat.tell(t.state.step, t.total_steps, self.loss, self.speed(), left=0.0, over=over)
         if hasattr(self, "bar"):
             self.bar.close()
 
@@ -95,11 +113,13 @@ class View:
         print("\n".join(chart(t.history)))
         picture = t.run / "loss.png"
         save_plot(t.history, t.steps_per_epoch, picture, Path(t.settings.text).stem)
-        best = min(t.history, key=lambda r: r["val_loss"])
+        low = best(t.history)
         print(
-            f"\nbest validation loss {best['val_loss']:.4f} at step {best['step']}; "
+            f"\nbest validation loss {low['val_loss']:.4f} at step {low['step']}; "
             f"{t.state.seconds:.0f} s, {self.speed():,.0f} tokens/s"
         )
+        if told := overfitting(t.history):
+            print(told)
         print(f"curves      {shown(picture)}\nhistory     {shown(t.run / 'history.jsonl')}")
         print(f"checkpoint  {shown(t.run)}  (the best and the last)")
         print(f'next        {gpt2("generate")} --prompt "My name is"')

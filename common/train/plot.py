@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files import being_replaced
+from common.train.curve import batch_losses, best
 from common.train.runs import Record
 
 
@@ -25,23 +26,28 @@ def save_plot(
     epochs = [r["step"] / unit for r in history]
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
+    if each := batch_losses(history):
+        axes.plot(
+            [step / unit for step, _ in each], [loss for _, loss in each],
+            color="#1f77b4", alpha=0.3, lw=0.8, label="each batch",
+        )  # fmt: skip
     axes.plot(epochs, [r["train_loss"] for r in history], color="#1f77b4", label="training")
     axes.plot(
         epochs, [r["val_loss"] for r in history], color="#d62728", ls="--", label="validation"
     )
-    best = min(history, key=lambda r: r["val_loss"])
-    axes.plot(best["step"] / unit, best["val_loss"], "o", color="#d62728", ms=5)
+    low = best(history)
+    axes.plot(low["step"] / unit, low["val_loss"], "o", color="#d62728", ms=5)
     axes.annotate(
-        f"best {best['val_loss']:.2f}", (best["step"] / unit, best["val_loss"]),
+        f"best {low['val_loss']:.2f}", (low["step"] / unit, low["val_loss"]),
         textcoords="offset points", xytext=(0, 8), color="#d62728",
-        ha="center" if best["step"] < 0.9 * history[-1]["step"] else "right",
+        ha="center" if low["step"] < 0.9 * history[-1]["step"] else "right",
     )  # fmt: skip
     name = "epochs" if steps_per_epoch else "steps"
     axes.set(xlabel=name, ylabel="loss, nats per token", title=title)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     FigureCanvasAgg(figure)
-    if steps_per_epoch:
+    if steps_per_epoch and epochs[-1]:
         _count_tokens(axes, history[-1]["tokens_seen"] / epochs[-1])
     with being_replaced(path) as aside:
         figure.savefig(aside)
