@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         plan = begun(args, gpu=True)
     with world() as processes:
         try:
-            trainer = _trainer(plan, device, processes)
+            trainer = trainer_of(plan, device, processes)
             if not trainer.settings.low_memory:  # kept memory is time won
                 keep_freed_memory()
             return _train(trainer, new=plan.checkpoint is None)
@@ -187,7 +187,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in _own_flags() if (value := getattr(args, name)) is not None}
 
 
-def _trainer(plan: Plan, device: torch.device, processes: World) -> Trainer:
+def trainer_of(plan: Plan, device: torch.device, processes: World) -> Trainer:
+    """Model, data and optimizer of a plan, ready to train."""
     from common.train import data
     from common.train.loop import Trainer
     from common.train.parts import FOUNDATION, PRETRAINED, parts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from common.course.catalogue import shown
+from common.judging.report import wrapped
 from common.shell import gpt2
 from common.train.curve import best, overfitting
 from common.train.loop import Listener, Trainer
@@ -19,10 +22,14 @@ from common.train.pulse import Beat
 
 
 class View:
-    """A progress bar below, a line and a sample for each look at the losses above it."""
+    """A progress bar below, a line and a sample for each look at the losses above it.
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
+    Args:
+        within: seconds after which whoever shows it will end the run.
+    """
+
+    def __init__(self, trainer: Trainer, *, within: float = math.inf) -> None:
+        self.trainer, self.within = trainer, within
         self.begun = time.monotonic()
         self.first_step = trainer.state.step
         self.first_tokens = trainer.state.tokens
@@ -57,13 +64,18 @@ class View:
         left = self.trainer.pace.left(step)
         self.beat.tell(step, self.trainer.total_steps, loss, self.speed(), left=left)
         if step - self.first_step == FEW and left:
-            each = (time.monotonic() - self.begun) / FEW
-            self.say(
-                f"{FEW} steps done, which count: the whole takes about "
-                f"{duration(left + FEW * each)} on this machine; Ctrl-C stops and saves"
-            )
+            self._say_how_long(time.monotonic() - self.begun + left)
         self.bar.set_postfix_str(f"loss {loss:.3f}, {self.speed():,.0f} tokens/s", refresh=False)
         self.bar.update(1)
+
+    def _say_how_long(self, seconds: float) -> None:
+        way_out = "Ctrl-C stops it"
+        if seconds > self.within:
+            way_out = f"it is stopped after {duration(self.within)}"
+        self.say(
+            f"{FEW} steps done, which count: the whole takes about {duration(seconds)} on this "
+            f"machine; {way_out}"
+        )
 
     def on_record(self, record: dict[str, Any], sample: str) -> None:
         """One more look at the losses; those without a sample are for the curve alone."""
@@ -80,7 +92,7 @@ class View:
             f"Train loss: {record['train_loss']:.4f}, Val loss: {record['val_loss']:.4f}"
         )
         if sample:
-            self.say(f"    {' '.join(sample.split())}")
+            self.say(f"    {on_a_line(sample)}")
 
     def speed(self) -> float:
         """Tokens a second, evaluations included."""
@@ -89,6 +101,8 @@ class View:
 
     def say(self, text: str) -> None:
         """A line above the bar."""
+        if sys.stdout.isatty():
+            text = "\n".join(wrapped(text, shutil.get_terminal_size().columns - 1))
         tqdm.write(text)
         sys.stdout.flush()
 
@@ -123,3 +137,8 @@ class View:
         print(f"curves      {shown(picture)}\nhistory     {shown(t.run / 'history.jsonl')}")
         print(f"checkpoint  {shown(t.run)}  (the best and the last)")
         print(f'next        {gpt2("generate")} --prompt "My name is"')
+
+
+def on_a_line(sample: str) -> str:
+    """What a model wrote, on one line: a new one may write anything, codes that move the cursor included."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(sample.split()))

@@ -69,22 +69,36 @@ def chart(history: Sequence[Record], *, width: int = 64, height: int = 10) -> li
     """Both losses in plain characters: `.` training, `o` validation, `*` where they meet."""
     if not history:
         return []
-    columns = min(width, len(history))
-    picked = [history[round(i * (len(history) - 1) / max(columns - 1, 1))] for i in range(columns)]
-    values = [r[key] for r in picked for key in ("train_loss", "val_loss")]
+    each = batch_losses(history) or [(r["step"], r["train_loss"]) for r in history]
+    columns = min(width, max(len(history), len(each)))
+    first, last = history[0]["step"], history[-1]["step"]
+
+    def averages(points: Sequence[tuple[int, float]]) -> dict[int, float]:
+        """By column."""
+        found: dict[int, list[float]] = {}
+        for step, loss in points:
+            x = round((step - first) / max(last - first, 1) * (columns - 1))
+            found.setdefault(x, []).append(loss)
+        return {x: sum(losses) / len(losses) for x, losses in found.items()}
+
+    lines = {".": averages(each), "o": averages([(r["step"], r["val_loss"]) for r in history])}
+    values = [loss for line in lines.values() for loss in line.values()]
     low, high = min(values), max(values)
-    span = max(high - low, 1e-9)
     grid = [[" "] * columns for _ in range(height)]
-    for x, record in enumerate(picked):
-        for key, mark in (("train_loss", "."), ("val_loss", "o")):
-            y = round((high - record[key]) / span * (height - 1))
+    for mark, line in lines.items():
+        for x, loss in line.items():
+            y = round((high - loss) / max(high - low, 1e-9) * (height - 1))
             grid[y][x] = "*" if grid[y][x] not in (" ", mark) else mark
-    labels = {0: high, height // 2: high - span * (height // 2) / (height - 1), height - 1: low}
+    return _framed(grid, low, high, f"step {first} to {last}")
+
+
+def _framed(grid: list[list[str]], low: float, high: float, steps: str) -> list[str]:
+    height = len(grid)
+    middle = high - (high - low) * (height // 2) / (height - 1)
+    labels = {0: high, height // 2: middle, height - 1: low}
     lines = [
-        f"{labels[y]:7.2f} |" + "".join(row).rstrip()
-        if y in labels
-        else "        |" + "".join(row).rstrip()
+        (f"{labels[y]:7.2f} |" if y in labels else "        |") + "".join(row).rstrip()
         for y, row in enumerate(grid)
     ]
-    steps = f"step {picked[0]['step']} to {picked[-1]['step']}"
-    return [*lines, "        +" + "-" * columns, f"         {steps}   . training   o validation"]
+    legend = f"         {steps}   . training   o validation"
+    return [*lines, "        +" + "-" * len(grid[0]), legend]
