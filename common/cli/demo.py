@@ -90,6 +90,7 @@ def _trained(trainer: Trainer, seconds: float) -> bool:
     finally:
         view.end()
     if late:
+        trainer.look()  # the curve goes to where it came
         _say(
             f"{seconds:g} seconds are over: it has done {trainer.state.step} of {trainer.total_steps} "
             "steps. With --seconds 300 it learns for longer."
@@ -143,12 +144,13 @@ def _conclude(numbers: tuple[int, ...]) -> None:
     made = ", ".join(find(n).label for n in numbers)
     _say(f"It was made of the references of these problems, and will be of yours: {made}.")
     _say("Nothing of it was kept. What to do next:")
-    for command, does in {
-        "": "where you stand: problem 01 is the first",
-        "watch": "checks what you write at every save",
-        "train": "the larger model, kept; with --mine your own, once you have written it",
-    }.items():
-        print(f"  {gpt2(command):<14} {does}")
+    following = {
+        gpt2(): "where you stand: problem 01 is the first",
+        gpt2("watch"): "checks what you write at every save",
+        gpt2("train"): "a larger model, and keeps it",
+    }
+    for command, does in following.items():
+        print(f"  {command:<{max(map(len, following))}}  {does}")
 
 
 def _say(text: str) -> None:

@@ -129,7 +129,7 @@ class Trainer:
         undecided = self.settings.fast and not self.settings.compile and self.world.ranks == 1
         trial = Trial() if undecided and can_compile(self.device.type) else None
         if self.state.step == 0:
-            self._look()
+            self.look()
         while self.state.step < self.total_steps and not self.world.any(self.stopped):
             rate = rate_of(self.state.step + 1)
             before = time.monotonic()
@@ -144,7 +144,7 @@ class Trainer:
                 self.listener.step(self.state.step, loss, rate)
             last = self.state.step == self.total_steps
             if self.state.step % self.pace.looks_every == 0 or last:
-                self._look()
+                self.look()
 
     def _decide(self, trial: Trial, seconds: float) -> None:
         """Compile the layers, or stop doing so, as the time of the steps says."""
@@ -218,7 +218,7 @@ class Trainer:
         """Whether a look after that step has a sample and a checkpoint besides the losses."""
         return step % self.pace.samples_every == 0 or step == self.total_steps
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Evaluate, write a sample, save: in the leading process, while the others wait."""
         if self.world.leads:
             begun, step, whole = time.monotonic(), self.state.step, self.whole(self.state.step)
