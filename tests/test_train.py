@@ -321,6 +321,8 @@ def test_the_chart_shows_both_curves():
     assert any("o" in line for line in lines[:-1])
     assert "step 1 to 30" in lines[-1]
     assert chart([]) == []
+    history[9] |= {"train_loss": float("nan"), "val_loss": float("inf")}
+    assert len(chart(history, width=30, height=8)) == len(lines), "a gap, and no error"
 
 
 def test_the_plot_is_written_whole(tmp_path):

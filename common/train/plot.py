@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,16 @@ def chart(history: Sequence[Record], *, width: int = 64, height: int = 10) -> li
         """By column."""
         found: dict[int, list[float]] = {}
         for step, loss in points:
+            if not math.isfinite(loss):  # a run that diverged has a picture up to there
+                continue
             x = round((step - first) / max(last - first, 1) * (columns - 1))
             found.setdefault(x, []).append(loss)
         return {x: sum(losses) / len(losses) for x, losses in found.items()}
 
     lines = {".": averages(each), "o": averages([(r["step"], r["val_loss"]) for r in history])}
     values = [loss for line in lines.values() for loss in line.values()]
+    if not values:
+        return []
     low, high = min(values), max(values)
     grid = [[" "] * columns for _ in range(height)]
     for mark, line in lines.items():
