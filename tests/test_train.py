@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import torch
 from common import gpt2_tokenizer, problem
 from common.course.catalogue import find, problems
 from common.train import runs
+from common.train.curve import batch_losses
 from common.train.plot import chart, save_plot
 
 TINY = ("--n-embd", "24", "--n-layer", "2", "--n-head", "3", "--n-positions", "32")
@@ -66,7 +68,7 @@ def test_a_text_goes_in_and_a_model_that_writes_comes_out(gpt2, checkout: Path):
     assert "Every effort moves you" in done.stdout
     run = checkout / "checkpoints" / "the-tide-ledger"
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
-    assert [step for step, *_ in losses(checkout)] == [4, 8, 12, 16]
+    assert [step for step, *_ in losses(checkout)] == [0, 4, 8, 12, 16]
     folder = runs.checkpoint_in(run, "last")
     names = {path.name for path in folder.iterdir()}
     assert names == {"config.json", "model.safetensors", "optimizer.safetensors", "state.json"}
@@ -86,6 +88,35 @@ def test_the_loss_falls_and_the_best_checkpoint_is_kept(gpt2, checkout: Path):
     best = runs.read_state(runs.checkpoint_in(run, "best"))
     assert best.best == pytest.approx(min(val for _, _, val in history))
     assert best.step == min(history, key=lambda r: r[2])[0]
+
+
+def test_the_curve_begins_at_step_0_and_knows_every_batch(gpt2, checkout: Path):
+    few = [*QUICK]
+    few[few.index("--eval-every") : few.index("--eval-every") + 2] = []
+    done = gpt2("train", *few, "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    history = runs.read_history(checkout / "checkpoints" / "the-tide-ledger")
+    # A new model holds every token of the vocabulary for equally likely.
+    assert history[0]["step"] == 0
+    assert history[0]["train_loss"] == pytest.approx(math.log(50257), abs=0.1)
+    assert history[0]["val_loss"] == pytest.approx(math.log(50257), abs=0.1)
+    assert [r["step"] for r in history] == [0, 5, 10, 15, 16]
+    assert [step for step, _ in batch_losses(history)] == [*range(16)]
+    assert batch_losses(history)[0][1] == pytest.approx(math.log(50257), abs=0.1)
+    assert [bool(r["sample"]) for r in history] == [True, False, False, False, True]
+    assert "5 steps done, which count: the whole takes about" in done.stdout
+
+
+def test_samples_are_drawn_and_greedy_ones_are_asked_for(gpt2, checkout: Path):
+    tokens = ("--sample-tokens", "30", "--epochs", "6", "--lr", "0.02", "--warmup", "4")
+
+    def last(*more: str) -> str:
+        gpt2("train", *QUICK, *tokens, *more)
+        return runs.read_history(checkout / "checkpoints" / "the-tide-ledger")[-1]["sample"]
+
+    drawn, again, greedy = last(), last(), last("--sample-temperature", "0")
+    assert drawn == again, "the same random numbers"
+    assert len(set(drawn.split())) > len(set(greedy.split()))
 
 
 def test_a_resumed_run_has_the_losses_of_one_that_was_never_stopped(gpt2, checkout: Path):
@@ -290,6 +321,8 @@ def test_the_chart_shows_both_curves():
     assert any("o" in line for line in lines[:-1])
     assert "step 1 to 30" in lines[-1]
     assert chart([]) == []
+    history[9] |= {"train_loss": float("nan"), "val_loss": float("inf")}
+    assert len(chart(history, width=30, height=8)) == len(lines), "a gap, and no error"
 
 
 def test_the_plot_is_written_whole(tmp_path):

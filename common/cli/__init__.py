@@ -24,6 +24,10 @@ COMMANDS = {
     "check": ("learn.check", "test your solution of a problem (default: the first unsolved one)"),
     "watch": ("watch.run", "check a problem at every save, with single keys for the rest"),
     "web": ("web.run", "the same on a page in your browser, with the task beside it"),
+    "demo": (
+        "demo.run",
+        "two minutes: what you will have built learns a story, and writes for you",
+    ),
     "hint": ("learn.hint", "the next hint for a problem, one more each time"),
     "see": (
         "see.run",

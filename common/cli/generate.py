@@ -54,28 +54,40 @@ def run(args: argparse.Namespace) -> int:
     place = place_of(args.source)
     import torch
 
-    from common.text.tokenizer import gpt2_tokenizer
-    from common.train.decode import stream
     from common.train.parts import parts
 
     chosen = parts(mine=args.mine, numbers=OWN)
     model = load_model(place, chosen)
+    generator = torch.Generator()
+    generator.manual_seed(args.seed) if args.seed is not None else generator.seed()
+    with contextlib.suppress(KeyboardInterrupt):
+        write(model, args, chosen, generator)
+    print()
+    return 0
+
+
+def write(model: Any, args: argparse.Namespace, chosen: Parts, generator: Generator) -> None:
+    """The prompt and how the model goes on, each piece as soon as it is there.
+
+    Args:
+        args: prompt, tokens, temperature, top_k, top_p and mine, as `add_arguments` names them.
+    """
+    import torch
+
+    from common.text.tokenizer import gpt2_tokenizer
+    from common.train.decode import stream
+
     tokenizer = gpt2_tokenizer()
     ids = tokenizer.encode(args.prompt, allowed_special="all") or [tokenizer.eot_token]
     prompt = torch.tensor([ids])
-    generator = torch.Generator()
-    generator.manual_seed(args.seed) if args.seed is not None else generator.seed()
     if args.mine:
         tokens = _own_stream(model, prompt, args, chosen, generator)
     else:
         choose = _choice(args, chosen, generator)
         tokens = stream(model, prompt, args.tokens, model.config.n_positions, choose)
     print(args.prompt, end="", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        for piece in _pieces(tokens, tokenizer):
-            print(piece, end="", flush=True)
-    print()
-    return 0
+    for piece in _pieces(tokens, tokenizer):
+        print(piece, end="", flush=True)
 
 
 def place_of(source: str | None) -> str:

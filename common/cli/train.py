@@ -36,9 +36,11 @@ _HELP = {
     "schedule": "cosine, with warm-up, or constant",
     "init": "how weights start: gpt2, or torch for PyTorch's own",
     "untied": "give the output layer weights of its own",
-    "eval_every": "steps between two looks at the losses",
+    "eval_every": "steps between two looks at the losses, each with a sample (default: 20, losses more often)",
     "eval_batches": "batches that a look takes from each part",
     "prompt": "what the samples continue",
+    "sample_temperature": "how freely samples are drawn; 0 is greedy",
+    "sample_top_k": "draw samples from the K most likely tokens; 0 means all",
     "mine": "build everything from your own solutions",
     "fast": "fused attention and loss, on the same parameters",
     "low_memory": "update each weight as soon as its gradient is there; needs --grad-clip 0",
@@ -50,6 +52,8 @@ _MAY_CHANGE = {
     "eval_batches",
     "prompt",
     "sample_tokens",
+    "sample_temperature",
+    "sample_top_k",
 }  # in a resumed run
 
 
@@ -128,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         plan = begun(args, gpu=True)
     with world() as processes:
         try:
-            trainer = _trainer(plan, device, processes)
+            trainer = trainer_of(plan, device, processes)
             if not trainer.settings.low_memory:  # kept memory is time won
                 keep_freed_memory()
             return _train(trainer, new=plan.checkpoint is None)
@@ -183,7 +187,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in _own_flags() if (value := getattr(args, name)) is not None}
 
 
-def _trainer(plan: Plan, device: torch.device, processes: World) -> Trainer:
+def trainer_of(plan: Plan, device: torch.device, processes: World) -> Trainer:
+    """Model, data and optimizer of a plan, ready to train."""
     from common.train import data
     from common.train.loop import Trainer
     from common.train.parts import FOUNDATION, PRETRAINED, parts

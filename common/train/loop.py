@@ -15,15 +15,16 @@ from torch import Tensor, nn
 
 from common.config import GPT2Config
 from common.errors import CourseError
-from common.text.tokenizer import gpt2_tokenizer
-from common.train import checkpoint, runs
+from common.train import checkpoint, looking, runs
 from common.train.compiling import Trial, can_compile
+from common.train.curve import SAMPLES_EVERY, looks_every
 from common.train.data import Data
 from common.train.distributed import World
 from common.train.fast_loss import agrees
 from common.train.fused import causal, fused
 from common.train.losses import FastLoss, Loss, PlainLoss
 from common.train.memory import step_in_backward
+from common.train.pace import Pace
 from common.train.parts import PRETRAINED, Parts
 from common.train.runs import Record, State
 from common.train.settings import Settings
@@ -55,9 +56,17 @@ class Trainer:
         self.stopped = False  # set by Ctrl-C: finish the step, save, leave
         self.state = State(0, self.settings, self.total_steps)
         self.history: list[Record] = []
+        self.recent: list[float] = []  # losses of the batches since the last look
         torch.manual_seed(self.settings.seed)
         self.model = build(self.settings, self.config, self.parts).to(self.device)
         groups = self.parts(16, "optimizer_groups")(self.model, self.settings.weight_decay)
+        batches = looking.batches(self.data, self.settings.eval_batches)
+        often = self.settings.eval_every
+        self.pace = Pace(
+            self.total_steps,
+            often or looks_every(self.total_steps, batches),
+            often or SAMPLES_EVERY,
+        )
         fused = self.device.type in ("cpu", "cuda")
         self.optimizer = torch.optim.AdamW(
             groups,
@@ -98,17 +107,15 @@ class Trainer:
         """Train to the end, or until stopped.
 
         Returns:
-            A record for each evaluation: epoch, step, tokens_seen, train_loss, val_loss, seconds, sample.
+            A record for each look, the first at step 0: epoch, step, tokens_seen, train_loss, val_loss,
+            batch_losses since the one before, seconds, sample.
         """
         loss_of = self._loss_function()
         rate_of = self._rates()
         self.model.train()
-        fast = (
-            fused(self.model, causal(self.model))
-            if self.settings.fast
-            else contextlib.nullcontext()
-        )
-        with self._stop_on_interrupt(), fast:
+        with self._stop_on_interrupt(), contextlib.ExitStack() as fast:
+            if self.settings.fast:
+                fast.enter_context(fused(self.model, causal(self.model)))
             self._steps(loss_of, rate_of)
             if self.state.step < self.total_steps:
                 self._save(best=False)
@@ -121,19 +128,23 @@ class Trainer:
         # With several processes all would have to decide alike.
         undecided = self.settings.fast and not self.settings.compile and self.world.ranks == 1
         trial = Trial() if undecided and can_compile(self.device.type) else None
+        if self.state.step == 0:
+            self.look()
         while self.state.step < self.total_steps and not self.world.any(self.stopped):
             rate = rate_of(self.state.step + 1)
             before = time.monotonic()
             loss = self._update(loss_of, rate)
             self.state.step += 1
+            self.recent.append(loss)
+            self.pace.steps.append(time.monotonic() - before)
             if trial:
-                self._decide(trial, time.monotonic() - before)
+                self._decide(trial, self.pace.steps[-1])
             self.state.seconds = time.monotonic() - begun
             if self.world.leads:
                 self.listener.step(self.state.step, loss, rate)
             last = self.state.step == self.total_steps
-            if self.state.step % self.settings.eval_every == 0 or last:
-                self._look()
+            if self.state.step % self.pace.looks_every == 0 or last:
+                self.look()
 
     def _decide(self, trial: Trial, seconds: float) -> None:
         """Compile the layers, or stop doing so, as the time of the steps says."""
@@ -203,49 +214,49 @@ class Trainer:
         warmup = min(s.warmup, self.total_steps)
         return lambda step: of(step, s.lr, s.min_lr, warmup, self.total_steps)
 
-    def _look(self) -> None:
+    def whole(self, step: int) -> bool:
+        """Whether a look after that step has a sample and a checkpoint besides the losses."""
+        return step % self.pace.samples_every == 0 or step == self.total_steps
+
+    def look(self) -> None:
         """Evaluate, write a sample, save: in the leading process, while the others wait."""
         if self.world.leads:
-            evaluate = self.parts(16, "evaluate")
-            losses = {}
-            with _same_randomness():
-                for name, windows in {"train": self.data.train, "val": self.data.val}.items():
-                    batches = self.data.looked_at(windows, self.settings.eval_batches)
-                    losses[f"{name}_loss"] = evaluate(self.model, batches)
-                sample = self._sample()
+            begun, step, whole = time.monotonic(), self.state.step, self.whole(self.state.step)
+            found = looking.losses(self.model, self.data, self.settings, self.parts)
+            self.pace.looks.append(time.monotonic() - begun)
+            sample = whole and looking.sample(self.model, self.settings, self.parts, self.device)
             self.model.train()
             record: Record = {
-                "epoch": (self.state.step - 1) // self.steps_per_epoch + 1,
-                "step": self.state.step,
+                "epoch": (max(step, 1) - 1) // self.steps_per_epoch + 1,
+                "step": step,
                 "tokens_seen": self.state.tokens,
-                **losses,
+                **found,
+                "batch_losses": [round(loss, 4) for loss in self.recent],
                 "seconds": round(self.state.seconds, 3),
-                "sample": sample,
+                "sample": sample or "",
             }
+            self.recent = []
             self.history.append(record)
-            better = record["val_loss"] < self.state.best
-            self.state.best = min(self.state.best, record["val_loss"])
-            self.listener.record(record, sample)
-            self._save(best=better)
+            self.listener.record(record, record["sample"])
+            runs.write_history(self.run, self.history)
+            if step:  # what has learnt nothing yet is no checkpoint
+                self._keep(record["val_loss"], whole)
+            if whole:
+                self.pace.samples.append(time.monotonic() - begun - self.pace.looks[-1])
         self.world.wait()
+
+    def _keep(self, val_loss: float, whole: bool) -> None:
+        """The best so far at once, and the last every so often."""
+        better = val_loss < self.state.best
+        self.state.best = min(self.state.best, val_loss)
+        if better or whole:
+            self._save(best=better)
 
     def _save(self, *, best: bool) -> None:
         if self.world.leads:
-            runs.write_history(self.run, self.history)
             checkpoint.save(
                 self.run, self.model, self.config, self.optimizer, self.state, best=best
             )
-
-    def _sample(self) -> str:
-        if not self.settings.sample_tokens:
-            return ""
-        tokenizer = gpt2_tokenizer()
-        ids = torch.tensor([tokenizer.encode(self.settings.prompt)], device=self.device)
-        new = self.parts(15, "generate")(
-            self.model, ids, self.settings.sample_tokens, self.settings.context, temperature=0.0
-        )
-        known = new[0].clamp(max=tokenizer.n_vocab - 1)
-        return self.settings.prompt + tokenizer.decode(known.tolist())
 
     def _start_from(self, source: str) -> None:
         from_pretrained = self.parts(PRETRAINED, "from_pretrained")
@@ -285,16 +296,3 @@ def build(settings: Settings, config: GPT2Config, parts: Parts) -> nn.Module:
 def _own_config(config: GPT2Config, parts: Parts) -> Any:
     """The same fields in the class of problem 09, which is the learner's own with --mine."""
     return parts(9, "GPT2Config")(**asdict(config))
-
-
-@contextlib.contextmanager
-def _same_randomness() -> Generator[None]:
-    """Whatever is drawn in the block leaves the states of the generators as they were."""
-    state = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda)

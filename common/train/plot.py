@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from common.files import being_replaced
+from common.train.curve import batch_losses, best
 from common.train.runs import Record
 
 
@@ -25,23 +27,28 @@ def save_plot(
     epochs = [r["step"] / unit for r in history]
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
+    if each := batch_losses(history):
+        axes.plot(
+            [step / unit for step, _ in each], [loss for _, loss in each],
+            color="#1f77b4", alpha=0.3, lw=0.8, label="each batch",
+        )  # fmt: skip
     axes.plot(epochs, [r["train_loss"] for r in history], color="#1f77b4", label="training")
     axes.plot(
         epochs, [r["val_loss"] for r in history], color="#d62728", ls="--", label="validation"
     )
-    best = min(history, key=lambda r: r["val_loss"])
-    axes.plot(best["step"] / unit, best["val_loss"], "o", color="#d62728", ms=5)
+    low = best(history)
+    axes.plot(low["step"] / unit, low["val_loss"], "o", color="#d62728", ms=5)
     axes.annotate(
-        f"best {best['val_loss']:.2f}", (best["step"] / unit, best["val_loss"]),
+        f"best {low['val_loss']:.2f}", (low["step"] / unit, low["val_loss"]),
         textcoords="offset points", xytext=(0, 8), color="#d62728",
-        ha="center" if best["step"] < 0.9 * history[-1]["step"] else "right",
+        ha="center" if low["step"] < 0.9 * history[-1]["step"] else "right",
     )  # fmt: skip
     name = "epochs" if steps_per_epoch else "steps"
     axes.set(xlabel=name, ylabel="loss, nats per token", title=title)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     FigureCanvasAgg(figure)
-    if steps_per_epoch:
+    if steps_per_epoch and epochs[-1]:
         _count_tokens(axes, history[-1]["tokens_seen"] / epochs[-1])
     with being_replaced(path) as aside:
         figure.savefig(aside)
@@ -63,22 +70,40 @@ def chart(history: Sequence[Record], *, width: int = 64, height: int = 10) -> li
     """Both losses in plain characters: `.` training, `o` validation, `*` where they meet."""
     if not history:
         return []
-    columns = min(width, len(history))
-    picked = [history[round(i * (len(history) - 1) / max(columns - 1, 1))] for i in range(columns)]
-    values = [r[key] for r in picked for key in ("train_loss", "val_loss")]
+    each = batch_losses(history) or [(r["step"], r["train_loss"]) for r in history]
+    columns = min(width, max(len(history), len(each)))
+    first, last = history[0]["step"], history[-1]["step"]
+
+    def averages(points: Sequence[tuple[int, float]]) -> dict[int, float]:
+        """By column."""
+        found: dict[int, list[float]] = {}
+        for step, loss in points:
+            if not math.isfinite(loss):  # a run that diverged has a picture up to there
+                continue
+            x = round((step - first) / max(last - first, 1) * (columns - 1))
+            found.setdefault(x, []).append(loss)
+        return {x: sum(losses) / len(losses) for x, losses in found.items()}
+
+    lines = {".": averages(each), "o": averages([(r["step"], r["val_loss"]) for r in history])}
+    values = [loss for line in lines.values() for loss in line.values()]
+    if not values:
+        return []
     low, high = min(values), max(values)
-    span = max(high - low, 1e-9)
     grid = [[" "] * columns for _ in range(height)]
-    for x, record in enumerate(picked):
-        for key, mark in (("train_loss", "."), ("val_loss", "o")):
-            y = round((high - record[key]) / span * (height - 1))
+    for mark, line in lines.items():
+        for x, loss in line.items():
+            y = round((high - loss) / max(high - low, 1e-9) * (height - 1))
             grid[y][x] = "*" if grid[y][x] not in (" ", mark) else mark
-    labels = {0: high, height // 2: high - span * (height // 2) / (height - 1), height - 1: low}
+    return _framed(grid, low, high, f"step {first} to {last}")
+
+
+def _framed(grid: list[list[str]], low: float, high: float, steps: str) -> list[str]:
+    height = len(grid)
+    middle = high - (high - low) * (height // 2) / (height - 1)
+    labels = {0: high, height // 2: middle, height - 1: low}
     lines = [
-        f"{labels[y]:7.2f} |" + "".join(row).rstrip()
-        if y in labels
-        else "        |" + "".join(row).rstrip()
+        (f"{labels[y]:7.2f} |" if y in labels else "        |") + "".join(row).rstrip()
         for y, row in enumerate(grid)
     ]
-    steps = f"step {picked[0]['step']} to {picked[-1]['step']}"
-    return [*lines, "        +" + "-" * columns, f"         {steps}   . training   o validation"]
+    legend = f"         {steps}   . training   o validation"
+    return [*lines, "        +" + "-" * len(grid[0]), legend]

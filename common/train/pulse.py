@@ -19,6 +19,7 @@ class Pulse:
 
     Args:
         total: steps of the whole run. speed: tokens a second, evaluations included.
+        left: seconds to its end, once there is anything to go by.
         at: seconds since the epoch. over: why it has ended: "finished" or "stopped"; empty while it runs.
     """
 
@@ -28,6 +29,7 @@ class Pulse:
     speed: float
     at: float
     over: str = ""
+    left: float | None = None
 
 
 class Beat:
@@ -36,12 +38,21 @@ class Beat:
     def __init__(self, run: Path) -> None:
         self.run, self.last = run, 0.0
 
-    def tell(self, step: int, total: int, loss: float, speed: float, over: str = "") -> None:
+    def tell(
+        self,
+        step: int,
+        total: int,
+        loss: float,
+        speed: float,
+        *,
+        left: float | None,
+        over: str = "",
+    ) -> None:
         """One more moment; a disk that refuses it stops no training."""
         now = time.time()
         if over or now - self.last >= _EVERY:
             self.last = now
-            pulse = Pulse(step, total, loss, speed, now, over)
+            pulse = Pulse(step, total, loss, speed, now, over, left)
             with contextlib.suppress(OSError):
                 write_atomically(self.run / "now.json", json.dumps(asdict(pulse)) + "\n")
 

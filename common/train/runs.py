@@ -4,7 +4,7 @@ RUN/step-00000120/config.json, model.safetensors     as Hugging Face lays them o
                   optimizer.safetensors              moments, and the states of random generators
                   state.json                         step, settings, best loss so far
 RUN/last, RUN/best                                   the names of two of these folders
-RUN/history.jsonl                                    a record for each evaluation, with what was sampled then
+RUN/history.jsonl                                    a record for each look at the losses, the first at step 0
 RUN/now.json                                         where it is between two of them
 """
 

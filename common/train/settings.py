@@ -24,7 +24,9 @@ class Settings:
 
     Args:
         stride: tokens between the starts of two training windows; 0 means a quarter of the context.
-        eval_every: steps between two looks at both losses. eval_batches: at most so many for each.
+        eval_every: steps between two looks at both losses, each with a sample; 0 means 20, and the losses
+            alone more often where the run is short. eval_batches: at most so many for each loss.
+        sample_temperature, sample_top_k: how samples are drawn; 0 is greedy, and all tokens.
         accumulate: batches whose gradients make one update.
         schedule: "cosine", with warm-up, or "constant". init: "gpt2", or "torch" for PyTorch's own.
         untied: the output layer has weights of its own, as in some other courses.
@@ -49,10 +51,12 @@ class Settings:
     schedule: str = "cosine"
     init: str = "gpt2"
     untied: bool = False
-    eval_every: int = 20
+    eval_every: int = 0
     eval_batches: int = 8
     prompt: str = "Every effort moves you"
     sample_tokens: int = 40
+    sample_temperature: float = 0.8
+    sample_top_k: int = 40
     seed: int = 42
     mine: bool = False
     fast: bool = False
@@ -61,10 +65,13 @@ class Settings:
     source: str = ""  # pretrained weights to start from
 
     def __post_init__(self) -> None:
-        for name in ("context", "batch_size", "accumulate", "epochs", "eval_every", "eval_batches"):
+        for name in ("context", "batch_size", "accumulate", "epochs", "eval_batches"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{_flag(name)} must be at least 1, not {getattr(self, name)}")
-        for name in ("stride", "warmup", "sample_tokens", "weight_decay", "min_lr", "grad_clip"):
+        for name in (
+            "stride", "warmup", "eval_every", "sample_tokens", "sample_temperature", "sample_top_k",
+            "weight_decay", "min_lr", "grad_clip",
+        ):  # fmt: skip
             if getattr(self, name) < 0:
                 raise UsageError(f"{_flag(name)} must not be negative, not {getattr(self, name)}")
         if not 0 < self.train_fraction < 1:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from common.train.curve import batch_losses
+
 _WIDTH, _HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 30
 
@@ -17,7 +19,9 @@ def curves(history: Sequence[dict[str, Any]]) -> str:
     Args:
         history: records with step, train_loss and val_loss. A loss that is no number leaves a gap.
     """
+    each = [(step, loss) for step, loss in batch_losses(history) if math.isfinite(loss)]
     values = [r[k] for r in history for k in ("train_loss", "val_loss") if math.isfinite(r[k])]
+    values += [loss for _, loss in each]
     if not values:
         return ""
     low, high = math.floor(min(values)), max(math.ceil(max(values)), math.floor(min(values)) + 1)
@@ -47,6 +51,9 @@ def curves(history: Sequence[dict[str, Any]]) -> str:
         parts.append(
             f'<text x="{x(step):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{step}</text>'
         )
+    if each:
+        line = " ".join(f"{x(step):.1f},{y(loss):.1f}" for step, loss in each)
+        parts.append(f'<polyline class="each_batch" points="{line}"/>')
     for key in ("train_loss", "val_loss"):
         points = [(x(r["step"]), y(r[key])) for r in history if math.isfinite(r[key])]
         line = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)

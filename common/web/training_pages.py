@@ -6,6 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from common.train.curve import best, overfitting
+from common.train.pace import duration
 from common.web.curves import curves
 from common.web.pages import fill
 
@@ -42,7 +44,8 @@ def run(seen: Any, busy: bool, code: int | None, said: list[str]) -> str:
         state=_state(seen) if seen else "",
         rows=history[::-1],
         curves=Markup(curves(history)),
-        best=min(history, key=lambda r: r["val_loss"]) if history else None,
+        best=best(history) if history else None,
+        overfitting=overfitting(history),
         samples=samples[: -_SAMPLES - 1 : -1],
     )
 
@@ -56,8 +59,6 @@ def _state(seen: Any) -> str:
         return p.over
     if not seen.runs:
         return "not heard of for a while"
-    records = [r for r in seen.history if r["step"] <= p.step]
-    if not records or not records[-1]["seconds"]:
-        return "running"
-    left = (p.total - p.step) * records[-1]["seconds"] / records[-1]["step"]
-    return f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left"
+    if p.left is None:
+        return "measuring how long it takes"
+    return f"about {duration(p.left)} left"
