@@ -22,6 +22,7 @@ def test_over_fitting_is_said_once_validation_has_risen_for_a_while():
     both = [*falls, *(look(s, 6, 6.7 + (s - 100) / 100) for s in range(105, 136, 5))]
     assert overfitting(both) == "", "what diverges learns nothing by heart"
     assert best([look(0, 1, 1), look(5, 2, 2)])["step"] == 5
+    assert best([look(5, 2, 2) | {"kept": False}, look(10, 2, 3)])["step"] == 10
 
 
 def test_how_long_a_run_takes_is_told_from_its_first_steps():

@@ -45,9 +45,11 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from common.train.distributed import World
+    from common.train.memory import keep_freed_memory
     from common.train.parts import FOUNDATION, parts
 
     with tempfile.TemporaryDirectory(prefix="gpt2-demo-", ignore_cleanup_errors=True) as folder:
+        keep_freed_memory()
         plan = Plan(_SETTINGS, _CONFIG, Path(folder), None)
         trainer = train.trainer_of(plan, torch.device("cpu"), World())
         if not _trained(trainer, args.seconds):

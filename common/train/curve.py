@@ -24,8 +24,9 @@ def looks_every(total: int, batches: int) -> int:
 
 
 def best(history: Sequence[Record]) -> Record:
-    """The look with the lowest validation loss, whose checkpoint is kept; step 0 only where there is no other."""
-    return min([r for r in history if r["step"]] or history, key=lambda r: r["val_loss"])
+    """The look with the lowest validation loss of those that left a checkpoint, or of all where none has."""
+    kept = [r for r in history if r["step"] and r.get("kept", True)]
+    return min(kept or history, key=lambda r: r["val_loss"])
 
 
 def batch_losses(history: Sequence[Record]) -> list[tuple[int, float]]:

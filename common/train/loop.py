@@ -108,7 +108,7 @@ class Trainer:
 
         Returns:
             A record for each look, the first at step 0: epoch, step, tokens_seen, train_loss, val_loss,
-            batch_losses since the one before, seconds, sample.
+            batch_losses since the one before, seconds, sample, kept (as a checkpoint).
         """
         loss_of = self._loss_function()
         rate_of = self._rates()
@@ -234,23 +234,20 @@ class Trainer:
                 "batch_losses": [round(loss, 4) for loss in self.recent],
                 "seconds": round(self.state.seconds, 3),
                 "sample": sample or "",
+                # What has learnt nothing is no checkpoint; more of them would cost more than the looks.
+                "kept": whole and step > 0,
             }
             self.recent = []
             self.history.append(record)
             self.listener.record(record, record["sample"])
             runs.write_history(self.run, self.history)
-            if step:  # what has learnt nothing yet is no checkpoint
-                self._keep(record["val_loss"], whole)
+            if record["kept"]:
+                better = record["val_loss"] < self.state.best
+                self.state.best = min(self.state.best, record["val_loss"])
+                self._save(best=better)
             if whole:
                 self.pace.samples.append(time.monotonic() - begun - self.pace.looks[-1])
         self.world.wait()
-
-    def _keep(self, val_loss: float, whole: bool) -> None:
-        """The best so far at once, and the last every so often."""
-        better = val_loss < self.state.best
-        self.state.best = min(self.state.best, val_loss)
-        if better or whole:
-            self._save(best=better)
 
     def _save(self, *, best: bool) -> None:
         if self.world.leads:
