@@ -26,7 +26,8 @@ class _StandIn(ModuleType):
         return fn if fn is not None else lambda function: function
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # whoever walks over all modules wants nothing of this one
+        # Whoever walks over all modules wants nothing of this one; __path__ is asked for by imports of its parts.
+        if name.startswith("__") and name != "__path__":
             raise AttributeError(name)
         if sys.modules.get(_COMPILER) is self:
             import torch

@@ -35,6 +35,14 @@ def test_the_compiler_is_there_for_whoever_asks_for_it():
     assert run(code).split() == ["False", "False", "2.0"]
 
 
+def test_a_part_of_the_compiler_can_be_imported():
+    code = (
+        FIRST + STEP + "from torch._dynamo import config\nimport torch._dynamo.utils\nprint(True)"
+    )
+    assert run(code).strip() == "True"
+    assert run(FIRST + "import torch._dynamo.utils\nprint(True)").strip() == "True"
+
+
 def test_whoever_walks_over_all_modules_does_not_wake_it():
     code = (
         FIRST
