@@ -180,7 +180,7 @@ def test_side_by_side_marks_what_differs():
 @each_interview
 @pytest.mark.parametrize("width", [60, 80])
 def test_a_task_fits_into_the_terminal_and_nothing_of_it_is_lost(problem, width):
-    for text in (problem.readme.task, problem.approach.read_text(encoding="utf-8")):
+    for text in (problem.readme.task, problem.explanation.read_text(encoding="utf-8")):
         lines = plain(text, width)
         assert max(map(len, lines)) <= width
         code = re.findall(r"^```.*?\n(.*?)^```", text, re.S | re.M)

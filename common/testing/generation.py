@@ -97,6 +97,8 @@ class Known(nn.Module):
         super().__init__()
         self.answer, self.settings = answer, settings
         self.wte, self.drop = nn.Embedding(V, 8), nn.Dropout()
+        if settings is not None:
+            self.wpe = nn.Embedding(int(settings.context), 8)
         self.modes: list[bool] = []
         self.graphs: list[bool] = []
 

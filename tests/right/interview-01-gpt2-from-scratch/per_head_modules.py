@@ -91,6 +91,7 @@ class GPT2(nn.Module):
                              f"num_layers={num_layers}, block_size={block_size}: each must be >= 1")
         self.tok = nn.Embedding(vocab_size, embed_dim)
         self.pos = nn.Parameter(torch.randn(1, block_size, embed_dim) * 0.1)
+        self.drop = nn.Dropout(dropout_p)
         self.layers = nn.ModuleList()
         for _ in range(num_layers):
             self.layers.append(TransformerBlock(embed_dim, num_heads, block_size, dropout_p))
@@ -105,7 +106,7 @@ class GPT2(nn.Module):
             raise ValueError(f"{T} tokens, at most {longest} (block_size)")
         if ((idx < 0) | (idx >= self.tok.num_embeddings)).any():
             raise ValueError(f"token id {idx.max().item()} or {idx.min().item()} outside [0, {self.tok.num_embeddings})")
-        x = self.tok(idx) + self.pos[:, :T]
+        x = self.drop(self.tok(idx) + self.pos[:, :T])
         for layer in self.layers:
             x = layer(x)
         return self.unembed(self.final(x))
