@@ -12,7 +12,7 @@ from typing import Any
 
 from common.course.catalogue import ROOT, Problem
 from common.errors import CourseError, UsageError
-from common.files import content
+from common.files import text
 from common.grading.marks import read_scheme
 from common.judging import loading
 from common.judging.collecting import checks_of
@@ -221,7 +221,7 @@ def complaints(problem: Problem) -> list[str]:
 
 
 def _explanation(problem: Problem) -> str:
-    return content(problem.explanation).decode("utf-8", errors="replace")
+    return text(problem.explanation)
 
 
 def _headings(markdown: str) -> list[str]:

@@ -8,7 +8,7 @@ from common.cli import learn
 from common.cli.markdown import plain
 from common.course.catalogue import Problem, find, shown
 from common.errors import CourseError
-from common.files import content
+from common.files import text
 from common.learner import progress, work
 from common.learner.progress import State
 from common.shell import gpt2
@@ -40,8 +40,7 @@ def explain(args: argparse.Namespace) -> int:
 
 def explanation_of(problem: Problem, width: int) -> list[str]:
     """What is read after a pass, as a terminal shows it."""
-    text = content(problem.explanation).decode("utf-8", errors="replace")
-    return plain(text, width) or [
+    return plain(text(problem.explanation), width) or [
         f"{problem.key} has none: {shown(problem.explanation)} is missing"
     ]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from common.course.catalogue import ROOT, Problem, problems
 from common.errors import CourseError
-from common.files import content, write_atomically
+from common.files import content, text, write_atomically
 
 
 class Journal:
@@ -32,7 +32,7 @@ class Journal:
         self.secret = _secret(folder / "secret")
         self.options = options
         self.known: dict[str, dict[str, Any]] = {}
-        for line in content(self.file).decode("utf-8", "replace").splitlines():
+        for line in text(self.file).splitlines():
             with contextlib.suppress(
                 ValueError, KeyError, TypeError
             ):  # the last one of a run that was killed
@@ -87,7 +87,7 @@ def _course(problem: Problem) -> tuple[str, ...]:
     """The texts of the problem's tests, README and answers, and of the references that it may build on."""
     own = [*problem.tests, problem.readme_file, problem.reference, problem.mistakes]
     before = [p.reference for p in problems() if not p.is_interview and p.key < problem.key]
-    return tuple(content(f).decode("utf-8", "replace") for f in [*own, *before])
+    return tuple(text(f) for f in [*own, *before])
 
 
 def _is_cut_off(file: Path) -> bool:

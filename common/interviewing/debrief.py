@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from common.course.catalogue import Problem, shown
-from common.files import content, write_atomically
+from common.files import content, text, write_atomically
 from common.grading.marks import Earned, read_scheme, rounded
 from common.judging.records import Status, Verdict
 from common.judging.report import report, wrapped
@@ -68,7 +68,7 @@ def kept_report(attempt: Attempt) -> list[str]:
     try:
         return [str(line) for line in json.loads(content(attempt.folder / "report.json"))]
     except (ValueError, TypeError):
-        return content(attempt.folder / "report.txt").decode("utf-8", "replace").splitlines()
+        return text(attempt.folder / "report.txt").splitlines()
 
 
 def _earned(problem: Problem, verdict: Verdict) -> list[Earned]:

@@ -204,9 +204,9 @@ class Request:
     @classmethod
     def from_json(cls, text: str | bytes) -> Request:
         data = json.loads(text)
-        picture = data["picture"] and tuple((name, value) for name, value in data["picture"])
-        data |= {"file": Path(data["file"]), "checks": tuple(data["checks"])}
-        return cls(**data | {"picture": () if picture == [] else picture})
+        if data["picture"] is not None:
+            data["picture"] = tuple(map(tuple, data["picture"]))
+        return cls(**data | {"file": Path(data["file"]), "checks": tuple(data["checks"])})
 
 
 @dataclass(frozen=True)

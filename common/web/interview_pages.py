@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from common.course.catalogue import Problem, problems, shown
-from common.files import content
+from common.files import text
 from common.interviewing.asking import candidates_view
 from common.interviewing.debrief import aligned, kept_report
 from common.interviewing.past import result, standing, when
@@ -75,7 +75,7 @@ def _line(line: str) -> tuple[str, str, str]:
 
 
 def _text(attempt: Attempt | None, name: str) -> str:
-    return content(attempt.folder / name).decode("utf-8", errors="replace") if attempt else ""
+    return text(attempt.folder / name) if attempt else ""
 
 
 def _told(attempt: Attempt) -> tuple[str, str, str]:

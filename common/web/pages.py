@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from common.course.catalogue import Problem, problems, road, shown
-from common.files import content
+from common.files import text
 from common.judging.records import Verdict
 from common.judging.restraint import Restraint
 from common.learner import progress, work
@@ -184,8 +184,9 @@ def diff(problem: Problem) -> str:
 
 def explanation(problem: Problem) -> str:
     """Why the reference is as it is."""
-    text = content(problem.explanation).decode("utf-8", errors="replace")
-    return markdown.render(text, problem) or fill("no_picture", lines=["There is none."])
+    return markdown.render(text(problem.explanation), problem) or fill(
+        "no_picture", lines=["There is none."]
+    )
 
 
 def message(title: str, text: str) -> str:

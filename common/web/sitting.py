@@ -9,7 +9,6 @@ from datetime import datetime
 from common.course.catalogue import Problem
 from common.course.readme import Folded
 from common.errors import CourseError
-from common.files import content
 from common.interviewing.asking import LIMIT, examples, hidden_tests
 from common.interviewing.debrief import finish
 from common.judging.records import Verdict
@@ -107,7 +106,3 @@ class Sitting:
         self.attempt, _ = finish(self.problem, self.attempt, self.ending, verdict)
         self.channel.send(busy="", go=f"/interview/{self.problem.key[-2:]}")
         self.tasks.append(asyncio.create_task(self.close()))
-
-    def file_text(self) -> str:
-        """What the candidate has written."""
-        return content(self.attempt.file).decode("utf-8", errors="replace")
