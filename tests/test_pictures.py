@@ -243,6 +243,25 @@ def test_of_more_than_two_axes_the_slice_is_named():
     assert "At [2, 2, 4] " in picture.note
 
 
+def test_the_other_slices_can_be_slid_to():
+    verdict = judged(
+        4, ".transpose(1, 2)\n\n\ndef merge", ".transpose(1, 2).flip(1)\n\n\ndef merge"
+    )
+    (axis,) = wrong.controls(verdict)
+    assert (axis.label, axis.default, axis.low, axis.high) == ("B: text", "2", 0, 3)
+    (picture,) = wrong.pictures(verdict, {axis.name: "1"})
+    assert ", B 1: expected, yours" in picture.title
+    (named,) = wrong.pictures(verdict)
+    for nonsense in ("99", "one", ""):
+        assert wrong.pictures(verdict, {axis.name: nonsense}) == [named]
+
+
+def test_the_first_wrong_tensor_inside_a_block_is_drawn():
+    (picture,) = wrong.pictures(judged(10, "in self.h:", "in reversed(self.h):"))
+    assert picture.title == "the input of `h.0`, B 0: expected, yours, and the difference"
+    assert "At [0, 0, 6] 1.39943 was expected" in picture.note
+
+
 def test_where_the_check_looks_at_no_tensor_the_next_one_does():
     (picture,) = wrong.pictures(judged(8, "self.ln_2, self.mlp", "self.ln_1, self.mlp"))
     assert "Seen by another check: the feed forward layer adds to what it reads." in picture.note

@@ -110,6 +110,24 @@ def test_the_loop_by_keyboard_alone(page, server):
     assert "1 of 18" in page.inner_text("main")
 
 
+def test_a_wrong_tensor_is_slid_through(page, server):
+    wrong = PROBLEM.reference_text.replace("weights @ v", "weights @ k")
+    assert wrong != PROBLEM.reference_text
+    file_of(server).write_text(wrong)
+    slide = page.locator("#wrong-controls input[type=range]").first
+    slide.wait_for()
+    title = page.inner_text("#wrong-drawn figcaption")
+    slide.focus()
+    at = int(slide.input_value())
+    page.keyboard.press("ArrowLeft" if at else "ArrowRight")
+    page.wait_for_function(
+        "before => document.querySelector('#wrong-drawn figcaption').textContent !== before",
+        arg=title,
+    )
+    assert page.evaluate("document.activeElement.type") == "range"
+    assert page.inner_text("#wrong-controls output") == str(at - 1 if at else 1)
+
+
 def test_everything_is_reached_by_tab_and_a_reset_asks_first(page, server):
     shows(page, "not written yet")
     file_of(server).write_text("x = 1\n")

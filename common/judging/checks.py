@@ -81,6 +81,7 @@ class Check:
                         because = f"{where} {because}"
                     said = {
                         "status": Status.FAILED, "facts": tuple(failure.facts()), "because": because.strip(),
+                        "inside": failure.inside,
                     }  # fmt: skip
                 except (
                     bdb.BdbQuit

@@ -13,48 +13,67 @@ _BETWEEN = "     "
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Rows and columns at one place of the axes before them.
+
+    Args:
+        place: the letters and indices of those axes: (("B", 0), ("H", 1)).
+        mark: row and column, within the slice, of the entry that is wrong; None where all are right.
+        expected, got: rows of numbers; of bools 0 and 1.
+    """
+
+    place: tuple[tuple[str, int], ...]
+    mark: tuple[int, int] | None
+    expected: tuple[tuple[float, ...], ...]
+    got: tuple[tuple[float, ...], ...]
+
+    @property
+    def name(self) -> str:
+        """Which it is: "B 0, H 1"; nothing of a tensor with two axes."""
+        return ", ".join(f"{letter} {i}".strip() for letter, i in self.place)
+
+
+@dataclass(frozen=True)
 class Excerpt:
-    """The part of a wrong tensor around the entry that a message names, beside what was expected there.
+    """A wrong tensor around the entry that a message names, beside what was expected there.
 
     Args:
         what: the tensor, as messages call it.
         axes: the letters of its rows and columns: ("T", "T"); empty where none is certain.
-        slice: the letters and indices of the axes before them: (("B", 0), ("H", 1)).
-        corner: the row and column of the tensor that the excerpt begins with.
-        mark: row and column, within the excerpt, of the entry that is wrong.
-        expected, got: rows of numbers; of bools 0 and 1.
+        corner: the row and column of the tensor that every slice begins with.
+        slices: the one with the named entry first; then the others, in order, where they are few enough to travel.
     """
 
     what: str
     shape: tuple[int, ...]
     axes: tuple[str, str]
-    slice: tuple[tuple[str, int], ...]
     corner: tuple[int, int]
-    mark: tuple[int, int]
-    expected: tuple[tuple[float, ...], ...]
-    got: tuple[tuple[float, ...], ...]
+    slices: tuple[Slice, ...]
     bools: bool = False
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Excerpt:
-        made = {key: _deep(value) for key, value in data.items()}
-        return cls(**made)
+        made = {key: _deep(value) for key, value in data.items() if key != "slices"}
+        slices = tuple(Slice(**{k: _deep(v) for k, v in one.items()}) for one in data["slices"])
+        return cls(**made, slices=slices)
 
     @property
-    def place(self) -> str:
-        """Which slice it is of: "B 0, H 1"; nothing of a tensor with two axes."""
-        return ", ".join(f"{letter} {i}".strip() for letter, i in self.slice)
+    def whole(self) -> bool:
+        """Whether no row or column of the tensor is left out."""
+        first = self.slices[0]
+        return len(self.shape) == 1 or self.shape[-2:] == (len(first.got), len(first.got[0]))
 
     def lines(self, width: int) -> list[str]:
         """Expected and got side by side, where the tensor is a mask or a small square; else nothing."""
-        tall, wide = len(self.got), len(self.got[0])
+        first = self.slices[0]
+        tall, wide = len(first.got), len(first.got[0])
         most = _TALLEST if self.bools else _NUMBERS
-        whole = self.shape[-2:] == (tall, wide)
-        if not (whole and 2 < tall <= most and wide <= most and (self.bools or tall == wide)):
+        small = 2 < tall <= most and wide <= most and (self.bools or tall == wide)
+        if not (small and self.shape[-2:] == (tall, wide)):
             return []
-        wanted, got = grid(self.expected), grid(self.got, self.mark)
+        wanted, got = grid(first.expected), grid(first.got, first.mark)
         across = max(map(len, wanted))
-        head = f"{self.what}, {self.place}" if self.place else self.what
+        head = f"{self.what}, {first.name}" if first.name else self.what
         lines = [f"{'expected'.ljust(across)}{_BETWEEN}yours"]
         lines += [f"{a.ljust(across)}{_BETWEEN}{b}" for a, b in zip(wanted, got, strict=True)]
         if len(head) > width or max(map(len, lines)) > width:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
-from common.judging.excerpt import Excerpt
+from common.judging.excerpt import Excerpt, Slice
 from common.judging.records import Outcome
 from common.testing.asserts import mismatch
 from common.testing.axes import letters, name_sizes
@@ -13,6 +15,7 @@ from common.testing.context import surroundings
 
 MOST = 32  # rows and columns of an excerpt
 _LARGEST = 1 << 22  # entries of a tensor that is still looked at
+_TRAVEL = 1 << 12  # entries that travel with a verdict, besides the slice that a message names
 
 
 def excerpt_of(outcome: Outcome, right: Outcome) -> Excerpt | None:
@@ -24,6 +27,8 @@ def excerpt_of(outcome: Outcome, right: Outcome) -> Excerpt | None:
     Returns:
         None where no tensor tells: they have other shapes, a single value, or other things were looked at.
     """
+    if outcome.inside:
+        return _named(outcome, *outcome.inside)
     for seen, known in zip(outcome.seen, right.seen, strict=False):
         if seen.what != known.what:
             return None
@@ -34,16 +39,22 @@ def excerpt_of(outcome: Outcome, right: Outcome) -> Excerpt | None:
             continue
         if mine.shape != theirs.shape or mine.numel() > _LARGEST or mine.is_complex():
             return None
-        if (place := mismatch(mine, theirs)) is not None:
-            with surroundings():
-                name_sizes(**outcome.sizes)
-                return _around(seen.what, mine.detach(), theirs.detach(), place)
+        if mismatch(mine, theirs) is not None:
+            return _named(outcome, seen.what, mine, theirs)
     return None
 
 
-def _around(what: str, mine: Tensor, theirs: Tensor, place: tuple[int, ...]) -> Excerpt | None:
-    if mine.numel() < 2:
+def _named(outcome: Outcome, what: str, mine: Tensor, theirs: Tensor) -> Excerpt | None:
+    """With the letters that the check's sizes have."""
+    place = mismatch(mine, theirs) if mine.shape == theirs.shape else None
+    if place is None or mine.numel() < 2:
         return None
+    with surroundings():
+        name_sizes(**outcome.sizes)
+        return _around(what, mine.detach(), theirs.detach(), place)
+
+
+def _around(what: str, mine: Tensor, theirs: Tensor, place: tuple[int, ...]) -> Excerpt:
     shape = tuple(mine.shape)
     if mine.ndim == 1:
         mine, theirs, place = mine[None], theirs[None], (0, *place)
@@ -53,16 +64,23 @@ def _around(what: str, mine: Tensor, theirs: Tensor, place: tuple[int, ...]) -> 
     lead, (row, column) = place[:-2], place[-2:]
     tall, wide = mine.shape[-2:]
     top, left = _start(row, tall), _start(column, wide)
-    window = (*lead, slice(top, top + MOST), slice(left, left + MOST))
+
+    def part(lead: tuple[int, ...]) -> Slice:
+        window = (*lead, slice(top, top + MOST), slice(left, left + MOST))
+        found = mismatch(mine[window], theirs[window])
+        mark = (found[0], found[1]) if found else None
+        at = tuple(zip(names[:-2], lead, strict=True))
+        return Slice(at, mark, _numbers(theirs[window]), _numbers(mine[window]))
+
+    others = [i for i in itertools.product(*map(range, mine.shape[:-2])) if i != lead]
+    if len(others) * min(tall, MOST) * min(wide, MOST) > _TRAVEL:
+        others = []
     return Excerpt(
         what.strip(" ,:"),
         shape,
         (names[-2] if len(shape) > 1 else "", names[-1]),
-        tuple(zip(names[:-2], lead, strict=True)),
         (top, left),
-        (row - top, column - left),
-        _numbers(theirs[window]),
-        _numbers(mine[window]),
+        tuple(map(part, [lead, *others])),
         mine.dtype == torch.bool,
     )
 

@@ -48,6 +48,7 @@ class Outcome:
         experiment: what a person would do to see it: the check's docstring.
         excerpt: of the first tensor that is not the reference's, in one failing check of a verdict.
         seen: context.Seen, each value that was compared; stays in this process.
+        inside: a wrong tensor on the way to what was compared: its name, as it came and should have; likewise.
         sizes: what the check calls its sizes, "T": 7; stays in this process.
     """
 
@@ -61,6 +62,7 @@ class Outcome:
     experiment: str = ""
     excerpt: Excerpt | None = field(default=None, repr=False, compare=False)
     seen: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    inside: tuple[Any, ...] | None = field(default=None, repr=False, compare=False)
     sizes: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -263,7 +265,8 @@ class Verdict:
         return 100 * self.passed // len(self.outcomes) if self.outcomes else 0
 
     def to_json(self) -> str:
-        lean = replace(self, outcomes=tuple(replace(o, seen=(), sizes={}) for o in self.outcomes))
+        here = {"seen": (), "inside": None, "sizes": {}}  # what stays in this process
+        lean = replace(self, outcomes=tuple(replace(o, **here) for o in self.outcomes))
         return json.dumps(asdict(lean) | {"request": self.request.to_json()})
 
     @classmethod

@@ -18,7 +18,7 @@ class Control:
     """Something that changes a picture.
 
     Args:
-        kind: "text", "number" or "choice".
+        kind: "text", "number", "slide" (a number that is slid to) or "choice".
         default: what it is where nobody says otherwise; of a number its digits.
         choices: of a choice; the default is one of them.
         low, high: of a number.

@@ -27,6 +27,7 @@ class CheckFailed(AssertionError):
         expected, got: the two values, as short text.
         because: for the learner: what the output shows, the usual cause, where to look.
         instead: what was raised in the place of the exception that is asked for.
+        inside: a tensor on the way that is wrong: what it is, and as it came and should have.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class CheckFailed(AssertionError):
         got: Any = None,
         because: str = "",
         instead: BaseException | None = None,
+        inside: tuple[str, Tensor, Tensor] | None = None,
     ) -> None:
-        self.what, self.because, self.instead = what, because, instead
+        self.what, self.because, self.instead, self.inside = what, because, instead, inside
         self.expected = None if expected is None else str(expected)
         self.got = None if got is None else str(got)
         super().__init__(what)

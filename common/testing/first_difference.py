@@ -47,16 +47,33 @@ def assert_same_module(
         found = first_difference(ours, theirs, atol=atol, rtol=rtol)
         if found is None:
             raise
-        where, got, want, place, skipped = found
-        observe("first wrong tensor", where)
+        observe("first wrong tensor", found.where)
+        got, want, place, skipped = found.got, found.expected, found.place, found.skipped
         at = f" at {list(place)}" if place else ""
         never = f" Before that, `{skipped[0]}` was never called." if skipped else ""
         raise CheckFailed(
-            f"{failure.what.rstrip(':')}. The first wrong tensor on the way is {where}{at}:",
-            expected=want,
-            got=got,
+            f"{failure.what.rstrip(':')}. The first wrong tensor on the way is {found.where}{at}:",
+            expected=number(want[place]) if place else f"shape {tuple(want.shape)}",
+            got=number(got[place]) if place else f"shape {tuple(got.shape)}",
             because=(because + never).strip(),
+            inside=(found.where, got, want),
         ) from None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first tensor that is not the reference's.
+
+    Args:
+        where: "the output of `h.0.attn`". place: the index of the wrong entry; empty where the shapes differ.
+        skipped: submodules that the learner did not call before it.
+    """
+
+    where: str
+    got: Tensor
+    expected: Tensor
+    place: tuple[int, ...]
+    skipped: list[str]
 
 
 def record(module: nn.Module, *inputs: Any) -> tuple[list[Event], Any]:
@@ -92,12 +109,8 @@ def record(module: nn.Module, *inputs: Any) -> tuple[list[Event], Any]:
 
 def first_difference(
     ours: list[Event], theirs: list[Event], *, atol: float = ATOL, rtol: float = RTOL
-) -> tuple[str, str, str, tuple[int, ...], list[str]] | None:
-    """Find the first tensor, in the reference's order, that differs.
-
-    Returns:
-        (which tensor, got, expected, index, submodules that the learner skipped before it).
-    """
+) -> Difference | None:
+    """Find the first tensor, in the reference's order, that differs."""
     mine = {event.key: event.value for event in ours}
     called = {event.name for event in ours}
     skipped: list[str] = []
@@ -112,8 +125,8 @@ def first_difference(
         again = f" (call {event.call + 1})" if event.call else ""
         where = f"the {event.side} of `{event.name}`{again}"
         if got.shape != want.shape:
-            return where, f"shape {tuple(got.shape)}", f"shape {tuple(want.shape)}", (), skipped
+            return Difference(where, got, want, (), skipped)
         place = mismatch(got, want, atol=atol, rtol=rtol)
         if place is not None:
-            return where, number(got[place]), number(want[place]), place, skipped
+            return Difference(where, got, want, place, skipped)
     return None

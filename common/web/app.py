@@ -57,6 +57,7 @@ def application(door: Door, hub: Hub, start: Problem | None = None) -> Starlette
             Route("/problem/{key}", problem),
             Route("/problem/{key}/events", problem_events),
             Route("/problem/{key}/picture", picture),
+            Route("/problem/{key}/wrong", wrong_picture),
             Route("/problem/{key}/{what}", problem_does, methods=["POST"]),
             Route("/interview", lambda _: HTMLResponse(interview_pages.listed())),
             Route("/interview/{key}", interview),
@@ -99,6 +100,12 @@ async def picture(request: Request) -> Response:
     """The problem's picture for the controls that the address names."""
     live = await _hub(request).live(_problem(request))
     return HTMLResponse(await live.picture(dict(request.query_params)))
+
+
+async def wrong_picture(request: Request) -> Response:
+    """The slice of the wrong tensor that the address names."""
+    live = await _hub(request).live(_problem(request))
+    return HTMLResponse(await live.wrong_picture(dict(request.query_params)))
 
 
 async def problem_does(request: Request) -> Response:

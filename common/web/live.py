@@ -10,6 +10,7 @@ from common.course.catalogue import Problem
 from common.errors import CourseError
 from common.judging.records import Verdict
 from common.judging.restraint import Restraint
+from common.pictures import wrong
 from common.running.session import Session
 from common.web import pages
 from common.web.channel import Channel
@@ -112,7 +113,11 @@ class Live:
             self.channel.send(put={"wrong": ""})
             return
         html = await self.painter.of_what_is_wrong(verdict)
-        self.channel.send(put={"wrong": html})
+        self.channel.send(put={"wrong": pages.wrong(wrong.controls(verdict), html)})
+
+    async def wrong_picture(self, chosen: dict[str, str]) -> str:
+        """Another slice of the tensor that the last verdict is about, as HTML."""
+        return await self.painter.of_what_is_wrong(self.verdict, chosen) if self.verdict else ""
 
     async def picture(self, chosen: dict[str, str]) -> str:
         """The problem's picture as HTML.

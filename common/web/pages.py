@@ -17,6 +17,7 @@ from common.judging.restraint import Restraint
 from common.learner import progress, work
 from common.learner.progress import State
 from common.pictures import ideas
+from common.pictures.panels import Control
 from common.pictures.picture import Picture
 from common.review import portion
 from common.shell import gpt2
@@ -168,6 +169,11 @@ def broken(why: str) -> str:
 def figures(drawn: list[tuple[Picture, str, str]]) -> str:
     """Pictures, by the names under which they can be fetched."""
     return fill("figures", drawn=drawn)
+
+
+def wrong(controls: list[Control], figures: str) -> str:
+    """What is wrong in pictures, with a slider for each axis that does not fit on paper."""
+    return fill("wrong", controls=controls, figures=Markup(figures))
 
 
 def no_picture(lines: list[str]) -> str:

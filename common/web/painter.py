@@ -33,9 +33,13 @@ class Painter:
         """
         return await self._figures(lambda: [ideas.picture(problem, chosen)])
 
-    async def of_what_is_wrong(self, verdict: Verdict) -> str:
-        """The wrong tensor of a verdict beside the right one."""
-        return await self._figures(lambda: wrong.pictures(verdict))
+    async def of_what_is_wrong(self, verdict: Verdict, chosen: dict[str, str] | None = None) -> str:
+        """The wrong tensor of a verdict beside the right one.
+
+        Args:
+            chosen: an index for each axis before the rows.
+        """
+        return await self._figures(lambda: wrong.pictures(verdict, chosen))
 
     def svg(self, name: str) -> str | None:
         """A picture that was drawn lately."""

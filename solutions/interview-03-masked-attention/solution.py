@@ -25,8 +25,9 @@ def masked_softmax(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
     highest = scores.amax(dim, keepdim=True)
     highest = highest.masked_fill(highest == -torch.inf, 0.0)  # an empty row: -inf - -inf is NaN
     weights = torch.exp(scores - highest)
-    # The highest score has the weight exp(0) = 1, so only an empty row sums to less.
-    return weights / weights.sum(dim, keepdim=True).clamp(min=1.0)
+    # The highest score has the weight exp(0) = 1, so only an empty row sums to less; at 1.0 itself, the sum
+    # of a row that sees one token, clamp may cut the gradient.
+    return weights / weights.sum(dim, keepdim=True).clamp(min=0.5)
 
 
 def multi_head_attention(

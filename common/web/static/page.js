@@ -27,7 +27,7 @@ function apply(change) {
     for (const button of document.querySelectorAll(".actions [data-do]")) button.disabled = change.ending;
     if (change.ending) stopClock();
   }
-  if (change.drawn) draw();
+  if (change.drawn) draw("picture");
   if (change.go) location.assign(change.go);
 }
 
@@ -94,23 +94,30 @@ const here = (what, given) => ask(`${page.here}/${what}`, given);
 
 // --- pictures, which come after the verdict
 
-let drawing = null;
+const pictures = {
+  picture: { controls: "controls", place: "drawn" },
+  wrong: { controls: "wrong-controls", place: "wrong-drawn" },
+};
 
-async function draw() {
+async function draw(what) {
   if (page.page !== "problem" || !byId("pictures").dataset.pictures) return;
-  drawing?.abort();
-  const mine = (drawing = new AbortController());
-  const chosen = new URLSearchParams(new FormData(byId("controls")));
+  const one = pictures[what];
+  one.drawing?.abort();
+  const mine = (one.drawing = new AbortController());
+  const chosen = new URLSearchParams(new FormData(byId(one.controls)));
   try {
-    const reply = await fetch(`${page.here}/picture?${chosen}`, { signal: mine.signal });
-    if (reply.ok && mine === drawing) byId("drawn").innerHTML = await reply.text();
+    const reply = await fetch(`${page.here}/${what}?${chosen}`, { signal: mine.signal });
+    if (reply.ok && mine === one.drawing) byId(one.place).innerHTML = await reply.text();
   } catch { /* another one was asked for, or the server is gone, which is said elsewhere */ }
 }
 
-let waiting = 0;
-byId("controls")?.addEventListener("input", () => {
-  clearTimeout(waiting);
-  waiting = setTimeout(draw, 250);
+document.addEventListener("input", (event) => {
+  const what = Object.keys(pictures).find((w) => event.target.form?.id === pictures[w].controls);
+  if (!what) return;
+  const told = event.target.parentElement.querySelector("output");
+  if (told) told.value = event.target.value;
+  clearTimeout(pictures[what].waiting);
+  pictures[what].waiting = setTimeout(() => draw(what), 250);
 });
 
 // --- the clock of an interview
@@ -230,7 +237,9 @@ document.addEventListener("click", (event) => {
 });
 
 byId("train-form")?.addEventListener("submit", (event) => event.preventDefault());
-byId("controls")?.addEventListener("submit", (event) => event.preventDefault());
+document.addEventListener("submit", (event) => {
+  if (event.target.classList.contains("controls")) event.preventDefault();
+});
 
 startClock();
 listen();
