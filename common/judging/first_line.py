@@ -61,15 +61,19 @@ def first_wrong_line(
     return None
 
 
-_TYPES_MEET = re.compile(r"same dtype|expected scalar type|expected dtype .* but got dtype")
-_OTHER_TYPES = re.compile(r"BFloat16|Half|[Dd]ouble")
+_TYPES_MEET = re.compile(
+    r"(?:same dtype|expected scalar type|expected dtype .* but got dtype).*(?:BFloat16|Half|[Dd]ouble)"
+    r"|(?:BFloat16|Half|[Dd]ouble).*(?:same dtype|expected scalar type|expected dtype .* but got dtype)"
+    r"|mixed dtype"
+    r"|expected '?torch\.(?:float64|bfloat16|float16)\b.*got +'?torch\.float32",
+    re.S,
+)
 _OTHERS = (torch.bfloat16, torch.float16, torch.float64)
 
 
 def first_in_float32(check: Check, outcome: Outcome, module: ModuleType) -> str:
-    """Where a run in another type has its first float32 tensor; empty where two types meeting is not what failed."""
-    said = " ".join((*outcome.facts, outcome.error))
-    if not (_TYPES_MEET.search(said) and _OTHER_TYPES.search(said)):
+    """Where a run in another type has its first float32 tensor; empty where no types meet and none came out."""
+    if not _TYPES_MEET.search(" ".join((*outcome.facts, outcome.error))):
         return ""
     with Recording(module) as recording:
         check.run(module)

@@ -132,9 +132,17 @@ class Recording(TorchFunctionMode):
 
 def line_of(line: int, module: ModuleType) -> str:
     """The text of a line of the module's file."""
+    return linecache.getline(_file_of(module), line).strip()
+
+
+def source_of(module: ModuleType) -> str:
+    """The text of the module's file."""
+    return "".join(linecache.getlines(_file_of(module)))
+
+
+def _file_of(module: ModuleType) -> str:
     name = f"<{module.__name__}>"
-    file = name if name in linecache.cache else str(module.__file__)
-    return linecache.getline(file, line).strip()
+    return name if name in linecache.cache else str(module.__file__)
 
 
 def _steady(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

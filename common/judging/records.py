@@ -47,9 +47,8 @@ class Outcome:
         printed: what the learner's code printed meanwhile.
         experiment: what a person would do to see it: the check's docstring.
         excerpt: of the first tensor that is not the reference's, in one failing check of a verdict.
-        seen: context.Seen, each value that was compared; stays in this process.
-        inside: a wrong tensor on the way to what was compared: its name, as it came and should have; likewise.
-        sizes: what the check calls its sizes, "T": 7; stays in this process.
+        seen, inside, sizes: stay in this process. context.Seen, each value that was compared; a wrong tensor on the
+            way there, by name, as it came and should have; what the check calls its sizes, "T": 7.
     """
 
     name: str
@@ -265,8 +264,8 @@ class Verdict:
         return 100 * self.passed // len(self.outcomes) if self.outcomes else 0
 
     def to_json(self) -> str:
-        here = {"seen": (), "inside": None, "sizes": {}}  # what stays in this process
-        lean = replace(self, outcomes=tuple(replace(o, **here) for o in self.outcomes))
+        bare = (replace(o, seen=(), inside=None, sizes={}) for o in self.outcomes)
+        lean = replace(self, outcomes=tuple(bare))
         return json.dumps(asdict(lean) | {"request": self.request.to_json()})
 
     @classmethod

@@ -25,7 +25,7 @@ from common.judging.picturing import picture_of
 from common.judging.records import Certainty, Cost, Diagnosis, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
 from common.judging.way_back import where_it_is_cut
-from common.testing.calls import OUTLIVES
+from common.testing.calls import NOTHING_KEPT, OUTLIVES
 from common.testing.context import surroundings
 
 _KEPT = "Alone, in a file that was just loaded, this check passes: something outlives the call that made it."
@@ -75,7 +75,8 @@ def run(
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)
             outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
             reference = loading.load(problem.reference)
-            stateful = any(o.because.startswith(_KEPT) for o in outcomes)
+            # What a line gives wrongly in a later call is not what keeps something for it.
+            stateful = any(o.because.startswith((_KEPT, NOTHING_KEPT)) for o in outcomes)
             pairs = [*zip(checks, outcomes, strict=True)]
             line = None if stateful else first_wrong_line(pairs, module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()

@@ -94,7 +94,7 @@ Rule = tuple[str, str | Callable[[Scene, Match], str]]
 
 def alike(name: str, known: Iterable[str]) -> str:
     """The known name that was perhaps meant; empty where none is close."""
-    close = difflib.get_close_matches(name, [k for k in known if k != name], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, [k for k in known if k != name], n=1, cutoff=0.75)
     return close[0] if close else ""
 
 

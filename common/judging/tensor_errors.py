@@ -41,13 +41,14 @@ def _do_not_line_up(scene: Scene, found: Match) -> str:
             "a mask as mask[:T, :T], positions as [:T]."
         )
     for one, other in itertools.permutations(scene.tensors.items(), 2):
-        if other[1].ndim and one[1].shape == other[1].shape[:-1]:
+        counts = not (one[1].is_floating_point() and other[1].is_floating_point())  # ids, positions
+        if other[1].ndim and one[1].shape == other[1].shape[:-1] and not counts:
             return f"{told}{one[0]} lacks the last axis of {other[0]}: a sum, mean or var over it keeps it as 1 with keepdim=True."
     if names == {"D", "E"}:
         return f"{told}Queries and keys have D channels; values have E, and so has the output."
     if names == {"B", "T"}:
         return f"{told}The first axis of the input is the batch, the second one the tokens."
-    return f"{told}The two do not line up in axis {axis}: one of them has its axes in another order, or one too many or too few."
+    return f"{told}The two do not line up in axis {axis}: one of them has its axes in another order, or one too many or too few, or belongs to something else, such as another parameter or an earlier call."
 
 
 def _matrices_do_not_meet(scene: Scene, found: Match) -> str:
@@ -187,7 +188,7 @@ RULES: list[Rule] = [
     (r"(?:self|mat2) must be a matrix", "torch.mm multiplies two plain matrices; with a batch in front it is the operator @, or torch.matmul."),
     (r"batch[12] must be a 3D tensor", "torch.bmm wants exactly three axes; the operator @, or torch.matmul, takes any number in front."),
     (r"mat1 and mat2 must have the same dtype, but got (?:Long|Int)|same dtype[^:]*: (?:long|int) ", "A layer computes with floating point numbers and was given whole ones: are these the ids themselves, before their embedding?"),
-    (r"mat1 and mat2 must have the same dtype|expected m1 and m2 to have the same dtype|expected scalar type \w+ but found|expected dtype \w+ for .* but got dtype", _types_meet),
+    (r"mat1 and mat2 must have the same dtype|expected m1 and m2 to have the same dtype|expected scalar type \w+ but found|mixed dtype \(CPU\)|expected dtype \w+ for .* but got dtype", _types_meet),
     (r"Sizes of tensors must match except in dimension (\d+)\. Expected size (\d+) but got size (\d+)", _joined),
     (r"Tensors must have same number of dimensions: got (\d+) and (\d+)", r"torch.cat joins tensors with equally many axes, and these have \1 and \2: one of them lacks an axis, or has one too many."),
     (r"stack expects a non-empty", "The list of tensors is empty: what was to fill it made no turn, or found nothing."),

@@ -7,7 +7,7 @@ import re
 
 from torch import Tensor, nn
 
-from common.judging import tensor_errors
+from common.judging import other_names, tensor_errors
 from common.judging.scene import Match, Rule, Scene, alike, plainly
 from common.testing.axes import spoken
 
@@ -101,6 +101,13 @@ def _attribute(scene: Scene, found: Match) -> str:
         return "This is a pair or a list of tensors, not one tensor: take the one that you need out of it."
     if isinstance(owner, nn.Module) and "_parameters" not in vars(owner):
         return "Call super().__init__() in the first line of __init__: before it a module can hold nothing."
+    if type(owner).__name__ == "GPT2Config" and (meant := other_names.name_here(name)):
+        return f"What other code calls {name} is {meant} in this GPT2Config."
+    if isinstance(owner, Tensor) and name in other_names.OUTPUTS:
+        return (
+            f"It is a tensor already: transformers' models give an object that has .{name}, and here a model gives the "
+            "logits themselves."
+        )
     known = dir(owner)  # of a module that is its parameters and submodules, too
     close = alike(name, known)
     if isinstance(owner, nn.Module):
@@ -209,7 +216,7 @@ def _guard(scene: Scene, found: Match) -> str:
         if nothing:
             return "This guard of yours went off at an input that the README allows: its condition is too strict, or what came before it (for example a loop that goes on one round too long) left nothing to work with."
     if own_guard and not isinstance(scene.error, NotImplementedError):
-        return "This guard of yours went off at an input that the README allows: its condition is wrong, or what was computed before it."
+        return "This guard of yours went off at an input that the README allows: its condition is wrong, or what was computed before it, perhaps in an earlier call."
     if scene.other_guard:
         return "An earlier part refuses what it is given here, and says why: what reaches it from this line?"
     return ""

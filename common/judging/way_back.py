@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import ast
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -11,10 +13,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from common.judging.checks import Check
-from common.judging.recording import Recording, line_of, tensors_in
+from common.judging.recording import Recording, line_of, source_of, tensors_in
 from common.judging.records import Outcome, Status
 
 _MOST = 4  # lines that are tried one by one, and told
+_OFF = ("no_grad", "inference_mode", "set_grad_enabled")
 
 
 def where_it_is_cut(check: Check, outcome: Outcome, module: ModuleType) -> str:
@@ -41,6 +44,7 @@ class _Uncut(TorchFunctionMode):
         super().__init__()
         self.module, self.spared = module, spared
         self.lines: set[int] = set()
+        self.switches = _switches(module)
 
     def __torch_function__(
         self,
@@ -52,13 +56,44 @@ class _Uncut(TorchFunctionMode):
         kwargs = kwargs or {}
         learn = any(t.requires_grad for t in tensors_in((args, kwargs)))
         places = Recording(self.module).places() if learn else ()
-        if not places or places[-1][1] in self.spared:
-            return func(*args, **kwargs)
         taken_off = func in (Tensor.detach, torch.detach)
         taken_off |= getattr(func, "__self__", None) is Tensor.data
+        line = places[-1][1] if places else 0
+        if not (taken_off or torch.is_grad_enabled()):
+            line = self._switch([at for _, at in places]) or line
+        if not places or line in self.spared:
+            return func(*args, **kwargs)
         if taken_off or not torch.is_grad_enabled():
-            self.lines.add(places[-1][1])
+            self.lines.add(line)
         if taken_off:
             return args[0]
         with torch.enable_grad():
             return func(*args, **kwargs)
+
+    def _switch(self, lines: Sequence[int]) -> int:
+        """The line that switched gradients off for what is computed in these lines; 0 where none is known."""
+        around = [s for s in self.switches if any(s.first <= line <= s.last for line in lines)]
+        return around[-1].line if around else 0
+
+
+@dataclass(frozen=True)
+class _Switch:
+    """A with statement or a decorator that switches gradients off, and the lines for which it does."""
+
+    line: int
+    first: int
+    last: int
+
+
+def _switches(module: ModuleType) -> list[_Switch]:
+    found = []
+    for node in ast.walk(ast.parse(source_of(module))):
+        if isinstance(node, ast.With | ast.AsyncWith):
+            heads = [item.context_expr for item in node.items]
+        else:
+            heads = list(getattr(node, "decorator_list", []))
+        for head in heads:
+            if any(word in ast.unparse(head) for word in _OFF):
+                last = getattr(node, "end_lineno", head.lineno)
+                found.append(_Switch(head.lineno, head.lineno, last))
+    return sorted(found, key=lambda s: s.first)

@@ -176,7 +176,8 @@ def assert_every_head_learns(model: Any, x: Tensor) -> None:
         not idle,
         f"row {idle[0] if idle else 0} of c_attn.weight gets no gradient",
         because=f"Rows 0 to {C - 1} make queries, {C} to {2 * C - 1} keys, {2 * C} to {3 * C - 1} values, and every "
-        "head uses its own.",
+        "head uses its own. Nothing of them is left out, and nothing is taken off the way back: by detach(), .data or "
+        "torch.no_grad(), as on what is kept for later.",
     )
 
 

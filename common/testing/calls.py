@@ -15,7 +15,7 @@ OUTLIVES = (
     "What outlives a call: whatever hangs on self, on the class or on a global name, the results of lru_cache, and a "
     "default value such as `found=[]`, which is made once for all calls."
 )
-_NOTHING_KEPT = (
+NOTHING_KEPT = (
     "A module that has read another text before answers like one that has not: positions, masks and results "
     "are made anew in each call, or cut to the text from what was made in __init__."
 )
@@ -42,9 +42,9 @@ def assert_nothing_is_kept(make: Callable[[], Any], first: Tensor, then: Tensor,
                 f"{after} cannot be computed, though a new module computes them:",
                 expected="what a new module gives",
                 got=said,
-                because=_NOTHING_KEPT,
+                because=NOTHING_KEPT,
             )
-        assert_close(again, alone, after, because=_NOTHING_KEPT)
+        assert_close(again, alone, after, because=NOTHING_KEPT)
 
 
 _RANDOM_IN_EVAL = (

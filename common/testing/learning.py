@@ -108,8 +108,14 @@ def assert_mean_cross_entropy(solution: Any) -> None:
             step.error, right.error, f"the gradient that the loss of step {number} sends back to the logits",
             record=False,
             because="That of the mean cross-entropy with the next tokens is (softmax(logits) - one-hot target) / (B * "
-            "T), and nothing else is added to the loss.",
+            "T), and nothing else is added to the loss." + _SOFTMAX_TWICE * step.has_softmax_twice(right),
         )  # fmt: skip
+
+
+_SOFTMAX_TWICE = (
+    " Yours is exactly that of cross_entropy(softmax(logits), targets): cross_entropy takes the softmax itself, and "
+    "wants the logits as they are."
+)
 
 
 def assert_losses_before_the_update(solution: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.testing.asserts import assert_equal, fail
@@ -114,6 +115,15 @@ class Taken:
     def targets(self) -> Tensor:
         """(B, T): the tokens that the loss looked for. No logit has a larger gradient than that of the target."""
         return self.error.abs().argmax(-1)
+
+    def has_softmax_twice(self, right: Again) -> bool:
+        """Whether the loss got probabilities where it wants logits: the gradient is that of this."""
+        positions = self.ids.numel()
+        hot = F.one_hot(right.error.abs().argmax(-1), right.error.size(-1))
+        probs = right.error * positions + hot
+        by_probs = (probs.softmax(-1) - hot) / positions
+        by_logits = probs * (by_probs - (probs * by_probs).sum(-1, keepdim=True))
+        return bool((self.error - by_logits).abs().max() <= 1e-3 * by_logits.abs().max())
 
     def move(self, name: str) -> Tensor:
         """How far a parameter went."""

@@ -94,7 +94,8 @@ def test_a_list_that_was_returned_belongs_to_the_caller(solution):
     ids = tokenizer.encode("abx")
     first = [*ids]
     ids.append(0)
-    says = "The list of the first call was changed by its caller, which must not be seen by the second one."
+    says = "The list of the first call was changed by its caller, which must not be seen by the second one. A list "
+    says += "that is kept, as in a memo, is neither returned nor changed: +=, extend and operator.iadd change it."
     assert_gives("encode('abx'), the second time,", lambda: tokenizer.encode("abx"), first, because=says)
 
 

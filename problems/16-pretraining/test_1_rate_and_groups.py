@@ -232,6 +232,17 @@ def test_what_decays_and_what_does_not(solution, kind, endings, decay):
         )
 
 
+def test_the_groups_go_by_axes_and_not_by_names(solution):
+    model = nn.Module()
+    model.mix, model.out_norm = nn.Linear(3, 5, bias=False), nn.LayerNorm(5)
+    found = {name: decay for names, decay in named_groups(solution, model) for name in names}
+    assert_equal(
+        found, {"mix.weight": 0.3, "out_norm.weight": 0.0, "out_norm.bias": 0.0},
+        "the weight_decay of each parameter, of a model whose norm is called out_norm,",
+        because="A parameter with two axes or more decays and others do not, whatever they are called: p.ndim says it.",
+    )
+
+
 def test_adamw_takes_the_groups(solution):
     try:
         torch.optim.AdamW(solution.optimizer_groups(gpt2(), 0.1), lr=1e-3)

@@ -84,8 +84,9 @@ def test_the_loss_of_one_batch_is_that_of_model_and_targets(solution, number):
     model, one = taught(), ragged()[number]
     assert_close(
         evaluated(solution, model, [one]), mean_loss(model.table(), [one]),
-        f"the loss of one batch of {tuple(one[0].shape)}",
-        because="It is problem 12's loss of model(inputs) and targets, over all positions; the loader shifted them.",
+        f"evaluate's loss of one batch of {tuple(one[0].shape)}",
+        because="It is problem 12's loss of model(inputs) and targets, over all positions; the loader shifted them. To "
+        "exchange axes takes transpose: view and reshape read the same numbers on, and mix positions and tokens.",
     )
 
 

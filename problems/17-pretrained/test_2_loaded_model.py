@@ -177,7 +177,8 @@ def test_half_precision_files_load_as_float32(solution, dtype):
         sorted({str(p.dtype) for p in model.parameters()}), ["torch.float32"],
         f"the list of dtypes in a model loaded from a {kind} file",
         because="A small dtype saves disk, and the model computes in float32: load_state_dict converts as it copies "
-        "into the model's parameters, and with assign=True it copies nothing and puts the file's tensors there.",
+        "into the model's parameters, and with assign=True it copies nothing and puts the file's tensors there. "
+        "Nor does the model take the file's dtype, by .to(...) or .half().",
     )
     rounded = {name: tensor.to(dtype).float() for name, tensor in converted().items()}
     assert_loaded(model, rounded, f"The numbers are those of the {kind} file.")

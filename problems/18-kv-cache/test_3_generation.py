@@ -10,7 +10,6 @@ from itertools import product
 
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
 
 from common import problem
 from common.testing import (
@@ -29,7 +28,7 @@ from common.testing import (
     tiny,
 )
 from common.testing.context import current
-from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
+from common.testing.elsewhere import DevicesDiffer, Owned, elsewhere, is_elsewhere
 from common.testing.generation import Passes
 from common.testing.modules import OVERWRITTEN
 
@@ -332,6 +331,18 @@ def test_a_row_that_has_ended_is_filled_with_eos(solution, options):
     )
 
 
+def test_a_row_that_has_ended_takes_no_draw_from_the_others(solution):
+    drawn = problem(15).generate(gpt2(), prompt(7), 5, LIMIT, generator=seeded(5))
+    eos = next(int(e) for e in drawn[:, 0] if not (drawn == e).any(dim=1).all())  # ends a row at once, and not all
+    assert_tokens(
+        written(solution, gpt2(), prompt(7), 5, temperature=1.0, eos_id=eos, generator=seeded(5)),
+        problem(15).generate(gpt2(), prompt(7), 5, LIMIT, eos_id=eos, generator=seeded(5)),
+        f"what is drawn with a generator of seed 5 where eos_id={eos} ends a row at its first token",
+        because="As in generate each step draws for all rows, those that have ended too; what they draw is replaced by "
+        "eos_id. Draw for the others alone, and they get other random numbers.",
+    )
+
+
 def test_an_eos_in_the_prompt_ends_nothing(solution):
     ids, right = prompt(1), right_text(4, size=1)
     eos = next(int(token) for token in ids[0].flip(0) if not (right == token).any())
@@ -363,22 +374,6 @@ def test_generation_works_in_single_precision(solution):
         "what a model in float32 writes",
         because="Everything is computed in the type of the model's parameters, whichever that is.",
     )
-
-
-class Owned(TorchFunctionMode):
-    """Notes which operation on the model's own parameters was refused; `elsewhere` knows nothing of a copied model."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.own, self.trouble = {id(p) for p in model.parameters()}, ""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        try:
-            return func(*args, **(kwargs or {}))
-        except DevicesDiffer as error:
-            if any(id(a) in self.own for a in args):
-                self.trouble = str(error)
-            raise
 
 
 def test_generation_works_on_another_device(solution):

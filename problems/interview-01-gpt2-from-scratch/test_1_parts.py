@@ -153,7 +153,9 @@ def test_one_token_only_attends_to_itself(solution):
         assert_close(
             model(a) + model(b), right, "f(a) + f(b), which should be f(a + b) + f(0), for texts of one token,",
             atol=1e-4,
-            because="One token gives itself the weight 1, so attention is then two linear layers and nothing more.",
+            because="One token gives itself the weight 1, so attention is then two linear layers and nothing more. "
+            "Where it is not, weights were taken over something else than tokens: over heads, as the fused function "
+            "does with (B, T, H, D) in the place of (B, H, T, D), or over the texts of the batch.",
         )
 
 
