@@ -52,7 +52,10 @@ class Excerpt:
     bools: bool = False
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Excerpt:
+    def from_data(cls, data: Mapping[str, Any] | None) -> Excerpt | None:
+        """What asdict made of one."""
+        if data is None:
+            return None
         made = {key: _deep(value) for key, value in data.items() if key != "slices"}
         slices = tuple(Slice(**{k: _deep(v) for k, v in one.items()}) for one in data["slices"])
         return cls(**made, slices=slices)

@@ -279,7 +279,8 @@ class Verdict:
             | {
                 "request": Request.from_json(data["request"]),
                 "outcomes": tuple(
-                    Outcome(**_tuples(o, status=Status, excerpt=_excerpt)) for o in data["outcomes"]
+                    Outcome(**_tuples(o, status=Status, excerpt=Excerpt.from_data))
+                    for o in data["outcomes"]
                 ),
                 "diagnosis": diagnosis,
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
@@ -290,10 +291,6 @@ class Verdict:
                 "ended": data["ended"] and Ended(data["ended"]),
             }
         )
-
-
-def _excerpt(data: Mapping[str, Any] | None) -> Excerpt | None:
-    return Excerpt.from_data(data) if data else None
 
 
 def _tuples(data: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> dict[str, Any]:
