@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.course.catalogue import shown
 from common.errors import CourseError, UsageError
+from common.text.visible import visible
 from common.train import runs
 
 if TYPE_CHECKING:
@@ -133,14 +134,15 @@ def _prepare_hub() -> None:
 
 
 def _pieces(tokens: Iterator[Tensor], tokenizer: Any) -> Iterator[str]:
-    """Text as it can be shown: a character may take two tokens."""
+    """Text as it can be shown: a character may take two tokens, and a token may be a code that moves the cursor."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token in tokens:
         number = int(token)
         if number == tokenizer.eot_token:
             break
         known = number < tokenizer.n_vocab
-        yield decoder.decode(tokenizer.decode_single_token_bytes(number) if known else b"")
+        text = decoder.decode(tokenizer.decode_single_token_bytes(number) if known else b"")
+        yield visible(text, keep="\n\t")
     yield decoder.decode(b"", final=True)
 
 

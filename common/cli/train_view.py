@@ -14,6 +14,7 @@ from tqdm import tqdm
 from common.course.catalogue import shown
 from common.judging.report import wrapped
 from common.shell import gpt2
+from common.text.visible import visible
 from common.train.curve import best, overfitting
 from common.train.loop import Listener, Trainer
 from common.train.pace import FEW, duration
@@ -141,4 +142,4 @@ class View:
 
 def on_a_line(sample: str) -> str:
     """What a model wrote, on one line: a new one may write anything, codes that move the cursor included."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(sample.split()))
+    return visible(" ".join(sample.split()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
@@ -15,6 +14,7 @@ from common.grading.classes import Graded, Grader, Result
 from common.grading.marks import Earned, Scheme, rounded
 from common.grading.similar import Pair
 from common.judging.records import Outcome, Status
+from common.text.visible import visible
 
 VERSION = 2
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
@@ -25,14 +25,7 @@ def clean(text: object, most: int = 600) -> str:
     """Text of a student's on one line: no escape sequence, control or direction mark survives."""
     text = _ESCAPES.sub("", str(text)[: 4 * most])
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(map(_shown, text))[:most]
-
-
-def _shown(c: str) -> str:
-    if c in "\t\n\r":
-        return " "
-    hidden = unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-    return "\N{REPLACEMENT CHARACTER}" if hidden else c
+    return visible(re.sub(r"[\t\n\r]", " ", text))[:most]
 
 
 def sentence(name: str) -> str:

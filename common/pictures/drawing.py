@@ -14,7 +14,8 @@ from typing import Any
 from common.errors import CourseError
 from common.files import being_replaced
 from common.pictures.axes import DRAW, THEMES, Theme, height
-from common.pictures.panels import Panel, clean
+from common.pictures.panels import Panel
+from common.text.visible import visible
 
 WIDTH = 8.6  # inches: 620 points, what a README shows at its full size
 _FONT = {
@@ -48,8 +49,8 @@ def png(
     mpl = _matplotlib()
     with mpl.rc_context(_FONT), _quietly():
         figure = _figure(panels, across, THEMES[theme])
-        wrapped = textwrap.fill(clean(note), 120)
-        head = textwrap.fill(clean(title), 90)
+        wrapped = textwrap.fill(visible(note), 120)
+        head = textwrap.fill(visible(title), 90)
         figure.suptitle(head, x=0.01, ha="left", fontsize=11, color=THEMES[theme].ink)
         figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=8, color=THEMES[theme].quiet)
         figure.set_figheight(figure.get_figheight() + 0.4 + 0.16 * (wrapped + head).count("\n"))
@@ -117,7 +118,7 @@ def _element(size: tuple[float, float], alt: str, style: str, body: str) -> str:
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'role="img" viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" width="100%" '
         'style="stroke-linejoin:round;stroke-linecap:butt">'
-        f"<title>{escape(clean(alt))}</title>{style}{body}</svg>\n"
+        f"<title>{escape(visible(alt))}</title>{style}{body}</svg>\n"
     )
 
 
@@ -154,7 +155,7 @@ def _plain_texts(figure: Any) -> None:
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-        text.set_text("\n".join(map(clean, text.get_text().split("\n"))))
+        text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
 
 
 def _quietly() -> Any:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.judging.excerpt import short
-from common.pictures.panels import Bars, Box, Heat, Lines, Panel, Strips, clean
+from common.pictures.panels import Bars, Box, Heat, Lines, Panel, Strips
+from common.text.visible import visible
 
 SHADES = " ·░▒▓█"  # from nothing to the most
 SIGNED = ("--", "-", " ", "+", "++")  # a fifth of the way each, around 0
@@ -20,7 +21,7 @@ _HEIGHT = 12  # rows of a chart
 def lines_of(panel: Panel, width: int) -> list[str]:
     """A panel in lines of at most that many columns."""
     draw = _DRAW[type(panel)]
-    return [cut(clean(line).rstrip(), width) for line in [panel.title, *draw(panel, width)]]
+    return [cut(visible(line).rstrip(), width) for line in [panel.title, *draw(panel, width)]]
 
 
 def columns(text: str) -> int:
@@ -40,7 +41,7 @@ def cut(text: str, width: int) -> str:
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
     """A text in exactly that many columns."""
-    text = cut(clean(text), width)
+    text = cut(visible(text), width)
     space = " " * (width - columns(text))
     return space + text if right else text + space
 
@@ -58,7 +59,7 @@ def cell(value: float, scale: str, top: float) -> str:
 
 
 def _heat(heat: Heat, width: int) -> list[str]:
-    wide = min(_LABEL, max((columns(clean(r)) for r in heat.rows), default=0))
+    wide = min(_LABEL, max((columns(visible(r)) for r in heat.rows), default=0))
     if heat.numbers:
         cells = [[short(v) for v in row] for row in heat.values]
     else:
@@ -83,7 +84,7 @@ def _heat(heat: Heat, width: int) -> list[str]:
 
 def _head(heat: Heat, wide: int, size: int, room: int) -> list[str]:
     """The names of the columns, from top to bottom where they are wider than a column."""
-    names = [clean(c) for c in heat.columns[:room]]
+    names = [visible(c) for c in heat.columns[:room]]
     if not any(names):
         return []
     tall = 1 if max(map(len, names)) <= size else min(6, max(map(len, names)))
@@ -162,7 +163,7 @@ def _flowing(parts: Sequence[str], width: int) -> list[str]:
 def _bars(bars: Bars, width: int) -> list[str]:
     known = [abs(v) for _, values in bars.series for v in values if math.isfinite(v)]
     top = max(known, default=0) or 1.0
-    wide = min(2 * _LABEL, max((columns(clean(name)) for name in bars.labels), default=0))
+    wide = min(2 * _LABEL, max((columns(visible(name)) for name in bars.labels), default=0))
     told = max(len(f"{v:,.{bars.digits}f}") for _, values in bars.series for v in values or (0.0,))
     several = len(bars.series) > 1
     room = max(width - wide - told - 4 - 2 * several, 5)
@@ -178,7 +179,7 @@ def _bars(bars: Bars, width: int) -> list[str]:
 
 
 def _strips(strips: Strips, width: int) -> list[str]:
-    wide = min(_LABEL, max((columns(clean(name)) for name, _ in strips.rows), default=0))
+    wide = min(_LABEL, max((columns(visible(name)) for name, _ in strips.rows), default=0))
     boxes = [box for _, row in strips.rows for box in row]
     unit = max((_needed(box) for box in boxes), default=1)
     ends = max((box.end for box in boxes), default=1)

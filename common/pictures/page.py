@@ -8,8 +8,8 @@ from html import escape
 
 from common.pictures import inside as views
 from common.pictures.inside import Inside
-from common.pictures.panels import clean
 from common.pictures.picture import Picture
+from common.text.visible import visible
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1f2328;--back:#fff;--quiet:#59636e;--cell:9,105,218}
@@ -55,7 +55,7 @@ def page(inside: Inside, title: str) -> str:
     """The page, which asks nothing of any network."""
     shown = [views.next_token, views.by_layer, views.neighbours, views.removed]
     percent = (100 * inside.attention).round().int().tolist()
-    data = json.dumps({"words": [clean(w) for w in inside.words], "attention": percent})
+    data = json.dumps({"words": [visible(w) for w in inside.words], "attention": percent})
     body = "".join(map(_section, (view(inside) for view in shown)))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -78,4 +78,4 @@ def _section(picture: Picture) -> str:
 
 
 def _told(text: str) -> str:
-    return escape(clean(text))
+    return escape(visible(text))

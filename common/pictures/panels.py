@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -171,13 +170,3 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _frozen(v) for key, v in value.items()}
     return value
-
-
-def clean(text: str) -> str:
-    """A text without what a terminal obeys or XML refuses."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSEEN else c for c in text
-    )
-
-
-_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")

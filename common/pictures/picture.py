@@ -9,6 +9,7 @@ from pathlib import Path
 
 from common.pictures import letters
 from common.pictures.panels import Panel, panel_from_json, panel_to_json
+from common.text.visible import visible
 
 
 @dataclass(frozen=True)
@@ -62,5 +63,5 @@ class Picture:
     def text(self, width: int = 80) -> str:
         """All of it in lines of at most that many columns."""
         blocks = ["\n".join(letters.lines_of(panel, width)) for panel in self.panels]
-        told = [textwrap.fill(letters.clean(t), width) for t in (self.title, self.note)]
+        told = [textwrap.fill(visible(t), width) for t in (self.title, self.note)]
         return "\n\n".join(filter(None, [told[0], *blocks, told[1]]))
