@@ -45,6 +45,7 @@ def asked(hunt: Hunt, attempt: Attempt, answers: Sequence[Verdict]) -> list[Requ
 class Hunting(Interview):
     """A hunt on the screen."""
 
+    hints_end = False  # two for each bug: their number would tell how many there are
     keys = "t task  y symptoms  e examples  h hint  s submit  q give up  Ctrl-C leaves, the clock goes on"
     after = "v debrief  d your file against the clean one  t task  y symptoms  q quit"
     end_asks = "Submit, and see what became of each bug?"
@@ -128,7 +129,7 @@ class Hunting(Interview):
                 self.show("examples", self.saved)
         elif about.file != self.attempt.given and about.symptoms:
             self.show("run", lambda width: _broken(_outcome(verdict), width))
-            self._draw(verdict)
+            self._draw(verdict, "loss-now.png")
         elif about.file != self.attempt.given:
             super().on_verdict(verdict)
             if not self.seen.exists():  # a save came before the symptoms were there
@@ -136,7 +137,7 @@ class Hunting(Interview):
         elif about.symptoms or about.examples:
             assert self.given
             write_atomically(self.seen, "\n".join(showing.symptoms(self.given, verdict)) + "\n")
-            self._draw(verdict)
+            self._draw(verdict, "loss.png")
             self.screen.draw()
             self._check_what_was_saved()
         else:
@@ -161,12 +162,12 @@ class Hunting(Interview):
     def _run(self, file: Any) -> Request:
         return Request(self.hunt.problem.name, file, "given", symptoms=True, limit=RUN)
 
-    def _draw(self, verdict: Verdict) -> None:
+    def _draw(self, verdict: Verdict, name: str) -> None:
         """The curve of a run as a picture, while the screen goes on."""
         if history := curve_of(verdict.log):
             from common.train.plot import save_plot
 
-            place = self.attempt.folder / "loss.png"
+            place = self.attempt.folder / name
             self.drawing = asyncio.create_task(asyncio.to_thread(save_plot, history, None, place))
 
     def _symptoms(self, width: int) -> list[str]:

@@ -50,6 +50,7 @@ class Interview:
     keys = "t task  e examples  h hint  s submit  q give up  Ctrl-C leaves, the clock goes on"
     after = "v verdict  d yours and the reference  a approach  q quit"
     end_asks = "Submit, and see the score?"
+    hints_end = True  # how many there are is told
 
     def __init__(
         self, problem: Problem, attempt: Attempt, *, fresh: bool, part: Part | None = None
@@ -199,7 +200,8 @@ class Interview:
             return
         number = min(self.attempt.hints, len(hints) - 1)
         self.attempt = self.attempt.hinted(number + 1)
-        hint, end = hints[number], f"{number + 1} of {len(hints)} opened; the history will say so."
+        count = f"{number + 1} of {len(hints)}" if self.hints_end else f"Hint {number + 1} is"
+        hint, end = hints[number], f"{count} opened; the history will say so."
         self.show("hint", lambda width: [hint.title, "", *plain(hint.text, width), "", end])
 
     # --- what is shown
@@ -211,6 +213,8 @@ class Interview:
             "",
         ]
         keys = self.keys if self.attempt.runs else f"{self.part.also}{self.after}"
+        if self.attempt.runs and (self.ending or self.view in ("submit?", "give up?")):
+            keys = ""  # none of them does what it says there
         return Page(head, self.body, keys, self.offset)
 
     def _state(self) -> str:

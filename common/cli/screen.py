@@ -120,7 +120,9 @@ class Screen:
         page.hidden = max(len(body) - page.offset - room, 0)
         self.room = room
         shown = body[page.offset : page.offset + room]
-        more = f"({page.hidden} more lines: space)" if page.hidden else ""
+        ways = [f"{page.hidden} more lines: space"] * (page.hidden > 0)
+        ways += ["back: b"] * (page.offset > 0)
+        more = f"({'  '.join(ways)})" if ways else ""
         lines = [*head, *shown, *[""] * (room - len(shown)), more, *foot]
         return ANSI("\n".join(lines[:rows]))
 

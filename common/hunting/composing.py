@@ -83,6 +83,11 @@ class Hunt:
             if kind != "equal"
         ]
 
+    def line(self, bug: Mistake) -> int:
+        """Where to look for it: its first planted line, or where one was left out."""
+        places = self.places(bug)
+        return next((p for p in places if p.was), places[0]).line
+
     def own_checks(self, bug: Mistake) -> frozenset[str] | None:
         """Names of the checks that this bug fails and of which no other one of the hunt fails a case.
 
@@ -163,7 +168,7 @@ def _drawn(problem: Problem, level: int, draw: random.Random) -> tuple[Mistake, 
     if len(chosen) < least:
         return ()
     hunt = Hunt(level, 0, problem, tuple(chosen))
-    return tuple(sorted(chosen, key=lambda m: hunt.places(m)[0].line))
+    return tuple(sorted(chosen, key=hunt.line))
 
 
 def _fits(problem: Problem, bugs: Sequence[Mistake]) -> bool:

@@ -26,12 +26,13 @@ class Finding:
     """What became of one bug.
 
     Args:
-        places: where it stood. experiment: what shows it soonest. showed: what that gives on the planted file, or
+        line, places: where it stood. experiment: what shows it soonest. showed: what that gives on the planted file, or
             on the mended one where the bug was mended wrongly.
     """
 
     bug: Mistake
     fate: Fate
+    line: int
     places: tuple[Place, ...]
     experiment: str
     showed: tuple[str, ...]
@@ -82,7 +83,7 @@ def debriefed(
             fate = Fate.WRONGLY
         wrong_now = fate == Fate.WRONGLY and own[bug.name] & now.keys()
         shown = _experiment(hunt, own[bug.name], now if wrong_now else failed)
-        findings.append(Finding(bug, fate, tuple(hunt.places(bug)), *shown))
+        findings.append(Finding(bug, fate, hunt.line(bug), tuple(hunt.places(bug)), *shown))
     return Debrief(tuple(findings), tuple(o for name, o in now.items() if name in broken))
 
 
@@ -179,7 +180,7 @@ def hints(hunt: Hunt, given: Verdict) -> list[tuple[str, str]]:
     failed, found = _wrong(given), []
     for number, bug in enumerate(hunt.planted, 1):
         experiment, _ = _experiment(hunt, _own(hunt, bug, given), failed)
-        line = hunt.places(bug)[0].line
+        line = hunt.line(bug)
         found.append((f"Bug {number}: an experiment", experiment))
         found.append(
             (

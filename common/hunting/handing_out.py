@@ -46,7 +46,7 @@ def _requirements(hunt: Hunt) -> list[str]:
             tests = sorted(set(map(function_of, own)))
             lines += [
                 f'["60".bug{number}]',
-                f"title = {_quoted(f'Line {hunt.places(bug)[0].line}: {bug.name}')}",
+                f"title = {_quoted(f'Line {hunt.line(bug)}: {bug.name}')}",
                 f"points = {share:g}",
                 f"tests = [{', '.join(map(_quoted, tests))}]",
             ]

@@ -64,6 +64,8 @@ def debrief(hunt: Hunt, found: Debrief, handed_in: Verdict) -> list[str]:
     """What became of each bug, and what is broken that was right."""
     count = len(found.findings)
     lines = [f"{found.mended} of {count} bug{'s' * (count > 1)} found and mended.", ""]
+    if count > 1:
+        lines += [_headline(number, f) for number, f in enumerate(found.findings, 1)] + [""]
     if not handed_in.loads:
         why = handed_in.failure or f"it ended Python itself or found no end ({handed_in.where})"
         lines += [f"The file could not be judged: {why}", ""]
@@ -81,9 +83,12 @@ def debrief(hunt: Hunt, found: Debrief, handed_in: Verdict) -> list[str]:
 
 
 def _finding(number: int, finding: Finding) -> list[str]:
-    first = finding.places[0]
-    lines = [f"{_MARKS[finding.fate]} {number}. Line {first.line}: {finding.fate}"]
+    lines = [_headline(number, finding)]
     for place in finding.places:
+        if (
+            len(finding.places) > 1
+        ):  # the same text may be left out in one place and stand in another
+            lines.append(f"    line {place.line}:")
         lines += _change(place)
     lines += ["", *_set_in(finding.bug.says)]
     if finding.experiment:
@@ -92,9 +97,14 @@ def _finding(number: int, finding: Finding) -> list[str]:
     return lines
 
 
+def _headline(number: int, finding: Finding) -> str:
+    return f"{_MARKS[finding.fate]} {number}. Line {finding.line}: {finding.fate}"
+
+
 def _change(place: Place) -> list[str]:
-    planted = [f"    - {line}" for line in textwrap.dedent("\n".join(place.was)).splitlines()]
-    clean = [f"    + {line}" for line in textwrap.dedent("\n".join(place.clean)).splitlines()]
+    """Set in as far as code is that is broken and not reflowed."""
+    planted = [f"      - {line}" for line in textwrap.dedent("\n".join(place.was)).splitlines()]
+    clean = [f"      + {line}" for line in textwrap.dedent("\n".join(place.clean)).splitlines()]
     return [*planted, *clean]
 
 

@@ -44,4 +44,6 @@ def candidates_view(verdict: Verdict, width: int) -> list[str]:
             for line in fact.splitlines()
             for x in wrapped("        " + line, width)
         ]
+    if lines and all(example.passes for example in verdict.examples):
+        lines += ["", *wrapped("All examples pass; the hidden tests ask for more.", width)]
     return lines

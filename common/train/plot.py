@@ -94,10 +94,11 @@ def chart(history: Sequence[Record], *, width: int = 64, height: int = 10) -> li
         for x, loss in line.items():
             y = round((high - loss) / max(high - low, 1e-9) * (height - 1))
             grid[y][x] = "*" if grid[y][x] not in (" ", mark) else mark
-    return _framed(grid, low, high, f"step {first} to {last}")
+    meet = any("*" in row for row in grid)
+    return _framed(grid, low, high, f"step {first} to {last}", "   * both" if meet else "")
 
 
-def _framed(grid: list[list[str]], low: float, high: float, steps: str) -> list[str]:
+def _framed(grid: list[list[str]], low: float, high: float, steps: str, meet: str) -> list[str]:
     height = len(grid)
     middle = high - (high - low) * (height // 2) / (height - 1)
     labels = {0: high, height // 2: middle, height - 1: low}
@@ -105,5 +106,5 @@ def _framed(grid: list[list[str]], low: float, high: float, steps: str) -> list[
         (f"{labels[y]:7.2f} |" if y in labels else "        |") + "".join(row).rstrip()
         for y, row in enumerate(grid)
     ]
-    legend = f"         {steps}   . training   o validation"
+    legend = f"         {steps}   . training   o validation{meet}"
     return [*lines, "        +" + "-" * len(grid[0]), legend]

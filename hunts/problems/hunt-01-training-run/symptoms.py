@@ -31,4 +31,5 @@ def look(solution: Any) -> Iterator[str]:
     for name, options in (("most likely", (0,)), ("drawn at 0.8 from the 20 most likely", (0.8, 20))):
         generator = torch.Generator().manual_seed(0)
         out = solution.generate(model, prompt, 120, *options, generator=generator)
-        yield f"a sample, {name}: {tokenizer.decode(out[0])!r}"
+        yield f"a sample, {name}:"
+        yield f"      {tokenizer.decode(out[0])!r}"
