@@ -12,6 +12,7 @@ from common.testing import (
     assert_close,
     assert_dropped,
     assert_drops_anew,
+    assert_equal,
     assert_identical,
     assert_input_untouched,
     assert_keeps_dtype,
@@ -333,4 +334,15 @@ def test_a_row_learns_from_every_place_where_it_was_used(solution, table):
         weight.grad.to_dense(), expected, f"the gradient of {table}.weight",
         because="A row's gradient is the sum over all places where it was used, those of token 0 too; a plain "
         "nn.Embedding(rows, width), without further options, sees to that.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("table", ["wte", "wpe"])
+def test_no_row_of_a_new_table_is_set_apart(solution, table):
+    weight = getattr(solution.Embeddings(tiny()), table).weight
+    empty = (weight == 0).all(-1).nonzero().flatten().tolist()
+    assert_equal(
+        empty, [], f"the list of rows of a new {table} that hold zeros only",
+        because="A plain nn.Embedding(rows, width) draws every row; padding_idx sets one apart, at zero. Token 0 is a "
+        "token like any other.",
     )  # fmt: skip
