@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.testing.asserts import assert_close, assert_gradients, assert_tensor, assert_true
+from common.testing.asserts import assert_close, assert_gradients, assert_tensor, assert_true, fail
 from common.testing.context import observe
 from common.testing.dropout import assert_dropped, assert_drops_anew
 from common.testing.modules import draw
@@ -163,6 +163,38 @@ def assert_large_scores(model: Any, x: Tensor, n_head: int, *, causal: bool) -> 
             because=about_large_scores(out),
             # A score of 10,000 is rounded by 1e-3, which moves a weight by as much, and values are in the hundreds.
             atol=1.0,
+        )
+    model.zero_grad()
+    model(x).sum().backward()
+    odd = [
+        n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()
+    ]
+    observe("gradients that are no numbers", odd)
+    if odd:
+        fail(
+            f"the gradient of `{odd[0]}` is not a number when scores are in the thousands:",
+            expected="finite numbers, as in the output",
+            got="NaN or infinity",
+            because="What is thrown away later still lies on the way back: exp of a closed score is infinite, and "
+            "backward() makes 0 * inf = NaN of it. Close the scores with -inf before exp, not what exp gives."
+            if causal
+            else "A step on the way is infinite there, and backward() makes NaN of it.",
+        )
+
+
+def assert_learns_with_dropout(model: Any, x: Tensor) -> None:
+    """Check that backward() goes through in train mode, with rates above 0."""
+    out = assert_tensor(model.train()(x), "the output")
+    try:
+        out.sum().backward()
+    except RuntimeError as error:
+        observe("backward() in train mode", str(error))
+        fail(
+            "backward() fails in train mode with dropout:",
+            expected="gradients",
+            got=f"RuntimeError: {str(error).split(chr(10))[0][:110]}",
+            because="The way back needs numbers as they were on the way forth, and softmax keeps its own weights for "
+            "that. Dropout with inplace=True, a method that ends in _ or `weights *= ...` writes over them.",
         )
 
 

@@ -29,6 +29,7 @@ from common.testing.attention import (
     assert_every_head_learns,
     assert_heads_stay_in_their_channels,
     assert_large_scores,
+    assert_learns_with_dropout,
     assert_only_weights_are_dropped,
     assert_resid_dropout,
     assert_score_scale,
@@ -106,6 +107,16 @@ def test_merging_undoes_splitting(solution, n_head):
         solution.merge_heads(solution.split_heads(x, n_head)), x, f"merge_heads(split_heads(x, {n_head}))",
         because="The two are each other's inverse.",
     )
+
+
+def test_heads_of_another_width_may_follow(solution):
+    for width in (2 * D, D):
+        x = draw("x", B, T, H * width)
+        assert_shape(
+            solution.split_heads(x, H), (B, H, T, width), f"split_heads(x, {H}) of {H * width} channels",
+            because=f"n_head says into how many heads the channels of x are cut: D is what they have, divided by {H}, "
+            "anew in each call.",
+        )
 
 
 def test_heads_of_a_strided_input_are_the_same(solution):
@@ -276,6 +287,10 @@ def test_large_scores_do_not_overflow(solution):
 
 def test_every_parameter_gets_a_gradient(solution):
     assert_every_head_learns(attention(solution), text())
+
+
+def test_every_parameter_learns_with_dropout_too(solution):
+    assert_learns_with_dropout(attention(solution, attn_pdrop=0.4, resid_pdrop=0.4), text())
 
 
 def test_the_gradients_are_those_of_the_reference(solution, reference):

@@ -32,6 +32,7 @@ from common.testing.attention import (
     assert_every_head_learns,
     assert_heads_stay_in_their_channels,
     assert_large_scores,
+    assert_learns_with_dropout,
     assert_only_weights_are_dropped,
     assert_resid_dropout,
     assert_score_scale,
@@ -234,6 +235,10 @@ def test_large_scores_do_not_overflow(solution):
 
 def test_every_parameter_gets_a_gradient(solution):
     assert_every_head_learns(attention(solution), text())
+
+
+def test_every_parameter_learns_with_dropout_too(solution):
+    assert_learns_with_dropout(attention(solution, attn_pdrop=0.4, resid_pdrop=0.4), text())
 
 
 def test_the_gradients_are_those_of_the_reference(solution, reference):
