@@ -68,7 +68,7 @@ def assert_causal(
 
 _ROUNDED = (
     "Only the last bits moved: later tokens have no weight, and yet a number takes part that is made of them too, as "
-    "the highest score does that a softmax of one's own subtracts, where it is looked for before the mask is applied."
+    "the highest score of a row or the sum of a softmax does where it is taken before the mask is applied."
 )
 
 
