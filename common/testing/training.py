@@ -184,8 +184,8 @@ def assert_seed_fixes_the_weights(solution: Any) -> None:
             torch.equal(p, b[name]) for a, b in zip(one, two, strict=False) for name, p in a.items()
         ),
         "two runs with one seed begin with different weights",
-        because="The first weights are random, too: they are drawn after torch.manual_seed(seed), and depend on "
-        "nothing that was drawn before the call.",
+        because="The first weights are random, too: they are drawn after torch.manual_seed(seed), whatever was drawn "
+        "before, and for each call anew: a model that is kept, as by lru_cache, has learned already.",
     )
 
 
