@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from common.course.catalogue import find
+from common.course.catalogue import find, road
+from common.judging.collecting import checks_of
 
 pytest.importorskip("starlette", reason="the dependency group web is not installed")
 pytest.importorskip("httpx", reason="httpx is not installed")
@@ -101,13 +102,13 @@ def test_the_loop_by_keyboard_alone(page, server):
     page.keyboard.press("d")
     shows(page, "# mine", "diff-text")
     page.keyboard.press("Escape")
-    shows(page, "1 of 18", "road")
+    shows(page, f"1 of {len(road())}", "road")
     page.keyboard.press("n")
     page.wait_for_url("**/problem/06")
     shows(page, "06 Feed-forward")
     page.keyboard.press("l")
     page.wait_for_url(server.base + "/")
-    assert "1 of 18" in page.inner_text("main")
+    assert f"1 of {len(road())}" in page.inner_text("main")
 
 
 def test_a_wrong_tensor_is_slid_through(page, server):
@@ -131,7 +132,7 @@ def test_a_wrong_tensor_is_slid_through(page, server):
 def test_everything_is_reached_by_tab_and_a_reset_asks_first(page, server):
     shows(page, "not written yet")
     file_of(server).write_text("x = 1\n")
-    shows(page, "0 of 42")
+    shows(page, f"0 of {len(checks_of(PROBLEM))}")
     page.keyboard.press("x")
     page.wait_for_selector("#reset[open]")
     assert page.evaluate("document.activeElement.textContent") == "Leave it"
@@ -172,7 +173,7 @@ def test_the_server_goes_and_comes_back(page, server, serve):
     serve("5", "--port", port)
     page.wait_for_selector("#lost", state="hidden")
     file_of(server).write_text(PROBLEM.reference_text)
-    shows(page, "All 42 checks pass.")
+    shows(page, f"All {len(checks_of(PROBLEM))} checks pass.")
 
 
 def test_the_browser_closed_and_opened_and_two_pages(page, server):
@@ -187,7 +188,7 @@ def test_the_browser_closed_and_opened_and_two_pages(page, server):
     third = server.base + "/problem/05"
     opened = other.context.new_page()
     opened.goto(third)
-    shows(opened, "All 42 checks pass.")
+    shows(opened, f"All {len(checks_of(PROBLEM))} checks pass.")
 
 
 def test_an_interview_to_its_end(page, server):

@@ -31,7 +31,10 @@ _PARTS = {
     ),
     "When you see this": "| you see | it is |\n| --- | --- |\n| ... | ... |",
     "Check": "```text\nuv run gpt2 check {key}\n```",
-    "Go further": "<details><summary>A question that the solution raises?</summary>\n\nIts answer.\n\n</details>",
+    "Go further": "\n\n".join(
+        f"<details><summary>{which} question that the solution raises?</summary>\n\nIts answer.\n\n</details>"
+        for which in ("A", "Another")
+    ),
     "Read": "- A paper, and its section.",
 }
 

@@ -25,6 +25,7 @@ SECTIONS = [
 INTERVIEW_SECTIONS = ["Task", "Build", "Constraints", "Examples", "Hints", "Check"]
 APPROACH_SECTIONS = ["Approach", "Why it is correct", "Complexity", "What comes next", "Pitfalls"]
 EXPLAINED_SECTIONS = ["Line by line", "What it costs", "Without it", "As others do it", "Sources"]
+QUESTIONS = 2  # of Go further, for `gpt2 review`
 WORDS = (250, 1100)  # of a README; what is folded, and what is told of a picture, left out
 EXPLANATION_WORDS = (300, 900)  # of what is read after a pass, code left out
 _EXTRA_IMPORTS = {"13": {"regex"}, "17": {"safetensors", "huggingface_hub"}}
@@ -104,13 +105,17 @@ def readme_has_its_sections(problem: Problem) -> list[str]:
 
 
 def readme_has_three_hints(problem: Problem) -> list[str]:
-    """Three folded hints, and a length that one reads."""
+    """Three folded hints, questions to go on with, and a length that one reads."""
     titles = [hint.title[:7] for hint in problem.readme.hints]
     said = (
         []
         if titles == ["Hint 1:", "Hint 2:", "Hint 3:"]
         else [f"the hints are {titles}, not Hint 1: to Hint 3:"]
     )
+    if not problem.is_interview and len(problem.readme.questions) < QUESTIONS:
+        said.append(
+            f"Go further has {len(problem.readme.questions)} questions, not at least {QUESTIONS}"
+        )
     words = len(_UNREAD.sub("", problem.readme.text).split())
     if not WORDS[0] <= words <= WORDS[1]:
         said.append(

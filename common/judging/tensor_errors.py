@@ -239,7 +239,7 @@ RULES: list[Rule] = [
     (r"Expected all tensors to be on the same device|device type at start of device string", "A tensor lies on another device: make it with device=x.device."),
     (r"a (?:leaf Variable|view of a leaf Variable) that requires grad", "A parameter is changed in place: do that under torch.no_grad(), and change other tensors with `x = x + ...`."),
     (r"modified by an inplace operation", "A tensor that backward() still needs was changed in place: write `x = x + ...` instead of `x += ...`."),
-    (r"does not require grad and does not have a grad_fn", "The way from the parameters to the result is cut: by detach(), .data, .item(), torch.no_grad(), or a function that hands no gradient on."),
+    (r"does not require grad and does not have a grad_fn", "The way from the parameters to the result is cut: by detach(), .data, .item(), torch.no_grad(), or a function that hands no gradient on, as a checkpoint with use_reentrant=True where its own input wants none."),
     (r"backward through the graph a second time", "backward() was called twice on one graph: compute the loss anew in every step."),
     (r"grad can be implicitly created only for scalar", "backward() starts from one number: take the mean of the loss first."),
     (r"unsupported ScalarType BFloat16", "NumPy has no bfloat16: torch's own functions (.T, .contiguous(), torch.cat) work in every type, and .float() makes float32 of it first."),

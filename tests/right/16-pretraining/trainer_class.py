@@ -17,7 +17,7 @@ def optimizer_groups(model: nn.Module, weight_decay: float):
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        spared = name.endswith(".bias") or any(part.startswith("ln_") for part in name.split("."))
+        spared = len(p.shape) == 1
         names["no decay" if spared else "decay"].append((name, p))
     return [
         {"params": names["decay"], "weight_decay": weight_decay},
