@@ -98,7 +98,8 @@ class Interview:
         return content(self.attempt.given) or self.problem.skeleton.encode()
 
     def task(self, width: int) -> list[str]:
-        return plain(self.problem.readme.task, width)
+        own = shown(self.problem.solution)  # where it is practised without a clock
+        return plain(self.problem.readme.task.replace(own, shown(self.attempt.file)), width)
 
     def hints(self) -> list[Folded]:
         return self.problem.readme.hints
@@ -124,7 +125,11 @@ class Interview:
     def stamp(self) -> str:
         """Of what an answer is."""
         resumed, self.resumed = self.resumed, False
-        return "The file as it is:" if resumed else f"Saved at {datetime.now():%H:%M:%S}."
+        try:
+            saved = datetime.fromtimestamp(self.attempt.file.stat().st_mtime)
+        except OSError:  # it is gone, which the answer says
+            saved = datetime.now()
+        return "The file as it is:" if resumed else f"Saved at {saved:%H:%M:%S}."
 
     # --- what happens
 

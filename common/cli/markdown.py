@@ -14,7 +14,7 @@ def plain(markdown: str, width: int = WIDTH) -> list[str]:
     """Lines for a terminal. Headings stand alone, list items hang, code is set in, tables stay."""
     lines: list[str] = []
     paragraph: list[str] = []
-    in_code = False
+    code: list[str] | None = None  # of the block that is being read
 
     def flush() -> None:
         if paragraph:
@@ -32,9 +32,10 @@ def plain(markdown: str, width: int = WIDTH) -> list[str]:
     for line in markdown.splitlines():
         if line.startswith("```"):
             flush()
-            in_code = not in_code
-        elif in_code:
-            lines += _code(line, width)
+            lines += _code(code or [], width)
+            code = [] if code is None else None
+        elif code is not None:
+            code.append(line)
         elif not line.strip():
             flush()
             if lines and lines[-1]:
@@ -51,11 +52,17 @@ def plain(markdown: str, width: int = WIDTH) -> list[str]:
             line = re.sub(r"!\[(.*?)\]\(.*?\)", r"Picture: \1", line)
             paragraph.append(re.sub(r"\*\*(.+?)\*\*", r"\1", line))
     flush()
+    lines += _code(code or [], width)
     return lines
 
 
-def _code(line: str, width: int) -> list[str]:
-    """A line of code, set in; what goes on below it a little more."""
-    whole = len(line) <= width - 4
-    first, *rest = [line] if whole else broken_code(line, max(width - 6, 20))
-    return ["    " + first, *("      " + piece for piece in rest)]
+def _code(block: list[str], width: int) -> list[str]:
+    """A block of code, set in as far as its longest line leaves room; what goes on below a line a little more."""
+    room = width - max(map(len, block), default=0)
+    lead = " " * (min(room, 4) if room >= 0 else 4)
+    lines = []
+    for line in block:
+        whole = len(line) <= width - len(lead)
+        first, *rest = [line] if whole else broken_code(line, max(width - len(lead) - 2, 20))
+        lines += [lead + first, *(f"{lead}  {piece}" for piece in rest)]
+    return lines
