@@ -58,7 +58,8 @@ class Interview:
         self.problem, self.attempt, self.part = problem, attempt, part or Part()
         self.more: dict[str, Lines] = {}  # what its part shows once it is over
         self.stopped = 0.0  # when the clock was, in seconds since the epoch
-        self.session = Session(LIMIT, self.on_verdict, request=self._examples)
+        self.session = Session(LIMIT, self._heard, self._begun, self._examples)
+        self.runs = False  # the file is being tried
         self.ending = ""  # why the hidden tests run
         self.verdicts: list[Verdict] = []  # of what is asked at the end
         self.resumed = not fresh  # nothing was saved since it was opened
@@ -67,11 +68,11 @@ class Interview:
         self.saved: Lines = lambda _: ["Nothing saved yet."]
         if not fresh:
             self.saved = lambda _: ["Welcome back: the clock went on while you were away."]
+        self.screen = Screen(self.page, self.on_key)
         self._show_task()
         self.session.open(problem, check=not fresh)
         if fresh:  # what was saved since counts as a save
             self.session.seen[attempt.file] = self.began_as()
-        self.screen = Screen(self.page, self.on_key)
 
     def _examples(self, problem: Problem) -> Request:
         return examples(problem, self.attempt)
@@ -132,6 +133,14 @@ class Interview:
         return "The file as it is:" if resumed else f"Saved at {saved:%H:%M:%S}."
 
     # --- what happens
+
+    def _begun(self) -> None:
+        self.runs = True
+        self.screen.draw()
+
+    def _heard(self, verdict: Verdict) -> None:
+        self.runs = False
+        self.on_verdict(verdict)
 
     def on_verdict(self, verdict: Verdict) -> None:
         if self.ending:
@@ -214,7 +223,7 @@ class Interview:
     def page(self) -> Page:
         head = [
             f"{self._state()}   {self.part.lead}{self.problem.label}",
-            shown(self.attempt.file),
+            f"{shown(self.attempt.file)}{'   running it ...' if self.runs else ''}",
             "",
         ]
         keys = self.keys if self.attempt.runs else f"{self.part.also}{self.after}"
@@ -232,8 +241,7 @@ class Interview:
 
     def show(self, view: str, body: Lines) -> None:
         self.view, self.body, self.offset = view, body, 0
-        if hasattr(self, "screen"):
-            self.screen.draw()
+        self.screen.draw()
 
     def _show_task(self) -> None:
         self.show("task", self.task)
