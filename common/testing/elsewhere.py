@@ -77,28 +77,6 @@ def elsewhere(module: nn.Module | None = None) -> Generator[Callable[[Tensor], T
         yield send
 
 
-class Owned(TorchFunctionMode):
-    """Notes which operation on a model's own parameters was refused; `elsewhere` knows nothing of a copied model."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.own, self.trouble = {id(p) for p in model.parameters()}, ""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        try:
-            return func(*args, **(kwargs or {}))
-        except DevicesDiffer as error:
-            if any(id(a) in self.own for a in args):
-                self.trouble = str(error)
-            raise
-
-
 def _without_elsewhere(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[bool, tuple[Any, ...], dict[str, Any]]:

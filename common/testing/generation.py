@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from common.testing.context import current
+from common.testing.elsewhere import DevicesDiffer
 from common.testing.modules import draw_ids
 
 V = 13
@@ -163,3 +164,25 @@ class Passes(TorchFunctionMode):
     def per_layer(self) -> float:
         """How many tokens of the whole batch passed each layer, on average; the larger count."""
         return max(self.counted.values()) / self.n_layer
+
+
+class Owned(TorchFunctionMode):
+    """Notes which operation on a model's own parameters was refused; `elsewhere` knows nothing of a copied model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.own, self.trouble = {id(p) for p in model.parameters()}, ""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        try:
+            return func(*args, **(kwargs or {}))
+        except DevicesDiffer as error:
+            if any(id(a) in self.own for a in args):
+                self.trouble = str(error)
+            raise

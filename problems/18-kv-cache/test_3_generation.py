@@ -28,8 +28,8 @@ from common.testing import (
     tiny,
 )
 from common.testing.context import current
-from common.testing.elsewhere import DevicesDiffer, Owned, elsewhere, is_elsewhere
-from common.testing.generation import Passes
+from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
+from common.testing.generation import Owned, Passes
 from common.testing.modules import OVERWRITTEN
 
 CONFIG = tiny()
