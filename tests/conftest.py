@@ -105,14 +105,16 @@ class Screen:
         self.termios.tcsetwinsize(self.slave, (rows, columns))
         self.process.send_signal(signal.SIGWINCH)
 
-    def shows(self, wanted: str, seconds: float = 120) -> str:
-        """Wait until the screen holds the text, however it is broken into lines; returns the screen."""
+    def shows(self, wanted: str, seconds: float = 120, without: str | None = None) -> str:
+        """Wait until the screen holds one text and not the other, however it is broken into lines; returns it."""
         end = time.monotonic() + seconds
-        while wanted not in " ".join(" ".join(self.lines).split()):
+        while True:
+            text = " ".join(" ".join(self.lines).split())
+            if wanted in text and (without is None or without not in text):
+                return "\n".join(self.lines)
             if time.monotonic() > end or not self._read():
                 text = "\n".join(self.lines)
                 raise AssertionError(f"{wanted!r} did not appear; the screen was:\n{text}")
-        return "\n".join(self.lines)
 
     def _read(self) -> bool:
         """Take in what was written meanwhile; whether more can come."""

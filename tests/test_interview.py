@@ -84,6 +84,27 @@ def test_an_interview_submitted_early(screen, checkout: Path, gpt2, working_file
     assert (checkout / "problems" / BPE.name / "solution.py").read_bytes() == BPE.skeleton.encode()
 
 
+def test_an_attempt_without_a_file_is_not_handed_in(screen, checkout: Path, working_file):
+    terminal = screen("interview", "6", "--minutes", "5")
+    terminal.shows("TASK")
+    file = working_file(BPE.name)
+    text = file.read_text()
+    file.unlink()
+    terminal.press("s")
+    terminal.shows("Submit, and see the score?")
+    terminal.press("y")
+    terminal.shows("is missing: put your file there, and submit again.")
+    assert "how" not in record(file) or not record(file)["how"]
+    file.write_text(f"{text}\n# mine\n")
+    terminal.shows("FAILS Example 1.")
+    terminal.press("q")
+    terminal.shows("Give up? The hidden tests run on what you have.")
+    terminal.press("y")
+    terminal.shows("Given up after")
+    terminal.press("q")
+    assert terminal.ends() == 0
+
+
 def test_the_hidden_tests_run_when_time_is_up(screen, checkout: Path, working_file):
     terminal = screen("interview", "6", "--minutes", "0.08")
     file = working_file(BPE.name)

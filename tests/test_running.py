@@ -10,6 +10,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,21 @@ def test_what_outlives_a_call_is_told_from_a_wrong_formula(ask: Ask, tmp_path: P
     assert "Alone, in a file that was just loaded, this check passes" in " ".join(report(ask(file)))
 
 
+def test_what_failed_is_told_before_its_cause_is_looked_for(run, tmp_path: Path):
+    wrong, right = variant(tmp_path, **{".tril()": ".tril(1)"}), PROBLEM.reference
+    for file, fails in ((wrong, True), (right, False)):
+        told: list[Verdict] = []
+        request = Request(PROBLEM.name, file, limit=60.0)
+        verdict = run(lambda judge, r=request, told=told: judge.judge(r, told.append))
+        (early,) = told
+        assert [o.facts for o in early.outcomes] == [o.facts for o in verdict.outcomes]
+        assert (early.partial, early.diagnosis) == (fails, None)
+        assert not verdict.partial
+        assert verdict.passes != fails
+    early = replace(Verdict(Request(PROBLEM.name, wrong), outcomes=early.outcomes), partial=True)
+    assert not any("Looking for" in line for line in report(early)), "nothing failed"
+
+
 def test_an_endless_loop_is_ended_and_its_line_is_named(ask: Ask, tmp_path: Path):
     file = variant(tmp_path, "        while True:\n            pass\n")
     number = file.read_text().splitlines().index("            pass") + 1
@@ -139,6 +155,7 @@ def test_a_search_for_the_cause_without_an_end_leaves_what_is_known(
     verdict = ask(file)
     assert verdict.wrong
     assert verdict.diagnosis is None
+    assert not verdict.partial
     assert "FAILED" in "\n".join(report(verdict))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -141,7 +142,9 @@ def test_two_pages_hear_the_same_and_one_that_is_left_lends_its_session(serve, c
     one, two = listen(client, "/problem/05/events"), listen(client, "/problem/05/events")
     one.until("not written yet")
     file.write_text(PROBLEM.reference_text)
-    assert one.until(f"All {len(checks_of(PROBLEM))}") == two.until(f"All {len(checks_of(PROBLEM))}")
+    assert one.until(f"All {len(checks_of(PROBLEM))}") == two.until(
+        f"All {len(checks_of(PROBLEM))}"
+    )
     one.close()
     two.close()
     later = listen(client, "/problem/06/events")
@@ -215,6 +218,25 @@ def test_ctrl_c_ends_it_and_its_children_at_once(serve, listen):
     assert server.end() == 0
     assert time.monotonic() - began < 10
     assert not [pid for pid in children if _alive(pid)]
+    assert "Traceback" not in "".join(server.said)
+
+
+def test_ctrl_c_while_it_draws_ends_in_silence(serve, listen, checkout: Path):
+    text, line = PROBLEM.reference_text, "    return torch.ones"
+    endless = text.replace(line, f"    while True: pass\n{line}")
+    (checkout / "problems" / PROBLEM.name / "solution.py").write_text(endless)
+    server = serve("5", "--port", "0", "--limit", "20")
+    client = server.client()
+    drawing = threading.Thread(target=client.get, args=("/problem/05/picture",), daemon=True)
+    drawing.start()
+    drawing.join(3)
+    assert drawing.is_alive(), "the picture runs the learner's code, which does not end"
+    began = time.monotonic()
+    assert server.end() == 0
+    drawing.join(10)
+    assert time.monotonic() - began < 10
+    assert not drawing.is_alive()
+    server.close()
     assert "Traceback" not in "".join(server.said)
 
 

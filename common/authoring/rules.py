@@ -104,18 +104,22 @@ def readme_has_its_sections(problem: Problem) -> list[str]:
     return said
 
 
+def readme_asks_on(problem: Problem) -> list[str]:
+    """Questions to go further with, each with its answer."""
+    count = len(problem.readme.questions)
+    if problem.is_interview or count >= QUESTIONS:
+        return []
+    return [f"Go further has {count} questions, not at least {QUESTIONS}"]
+
+
 def readme_has_three_hints(problem: Problem) -> list[str]:
-    """Three folded hints, questions to go on with, and a length that one reads."""
+    """Three folded hints, and a length that one reads."""
     titles = [hint.title[:7] for hint in problem.readme.hints]
     said = (
         []
         if titles == ["Hint 1:", "Hint 2:", "Hint 3:"]
         else [f"the hints are {titles}, not Hint 1: to Hint 3:"]
     )
-    if not problem.is_interview and len(problem.readme.questions) < QUESTIONS:
-        said.append(
-            f"Go further has {len(problem.readme.questions)} questions, not at least {QUESTIONS}"
-        )
     words = len(_UNREAD.sub("", problem.readme.text).split())
     if not WORDS[0] <= words <= WORDS[1]:
         said.append(
@@ -209,7 +213,7 @@ def requirements_name_its_checks(problem: Problem) -> list[str]:
 
 RULES: tuple[Rule, ...] = (
     skeleton_waits, skeleton_agrees, reference_has_docstrings, imports_are_allowed, readme_has_its_sections,
-    readme_has_three_hints, readme_examples_run, texts_keep_the_voice, explanation_has_its_sections,
+    readme_has_three_hints, readme_asks_on, readme_examples_run, texts_keep_the_voice, explanation_has_its_sections,
     explanation_shows_it, readme_of_the_course_lists_it, requirements_name_its_checks,
 )  # fmt: skip
 

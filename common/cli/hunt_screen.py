@@ -45,7 +45,7 @@ def asked(hunt: Hunt, attempt: Attempt, answers: Sequence[Verdict]) -> list[Requ
 class Hunting(Interview):
     """A hunt on the screen."""
 
-    hints_end = False  # two for each bug: their number would tell how many there are
+    counts_hints = False  # two for each bug: their number would tell how many there are
     keys = "t task  y symptoms  e examples  h hint  s submit  q give up  Ctrl-C leaves, the clock goes on"
     after = "v debrief  d your file against the clean one  t task  y symptoms  q quit"
     end_asks = "Submit, and see what became of each bug?"
@@ -108,9 +108,9 @@ class Hunting(Interview):
             "y": self._symptoms,
         }
 
-    def _examples(self, problem: Problem) -> Request:
+    def asked_at_a_save(self, problem: Problem) -> Request:
         """On a save: the examples; where the task has none, what was reported of the file as it was handed out."""
-        request = super()._examples(problem)
+        request = super().asked_at_a_save(problem)
         reported = showing.reported(self.given) if self.given else None
         if problem.readme.examples or not reported:
             return request
@@ -150,7 +150,7 @@ class Hunting(Interview):
     def _check_what_was_saved(self) -> None:
         """What came while the planted file was being looked at."""
         if content(self.attempt.file) != self.began_as():
-            self.session.check(self._examples(self.problem))
+            self.session.check(self.asked_at_a_save(self.problem))
 
     def _look(self) -> Request:
         """Run the planted file as somebody who uses it would."""

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from common.cli import answer, learn
 from common.cli.interview_debrief import compared
 from common.cli.markdown import plain
 from common.cli.screen import Page, Screen
 from common.course.catalogue import Problem, shown
-from common.course.readme import Folded
-from common.files import content, text
-from common.interviewing.asking import LIMIT, candidates_view, examples, hidden_tests
-from common.interviewing.debrief import finish
-from common.judging.records import Request, Verdict
+from common.files import text
+from common.interviewing.asking import candidates_view
+from common.interviewing.sitting import Sitting
+from common.judging.records import Verdict
 from common.judging.report import wrapped
 from common.learner.attempts import Attempt
-from common.running.session import Session
 
 Lines = Callable[[int], list[str]]
 
@@ -44,25 +39,20 @@ class Part:
     over: Callable[[Attempt, float], dict[str, Lines] | None] = lambda *_: {}
 
 
-class Interview:
-    """An attempt on the screen. A hunt is one, too: what differs between them are the methods below `# what`."""
+class Interview(Sitting):
+    """An attempt on the screen. A hunt is one, too."""
 
     keys = "t task  e examples  h hint  s submit  q give up  Ctrl-C leaves, the clock goes on"
     after = "v verdict  d yours and the reference  a approach  q quit"
     end_asks = "Submit, and see the score?"
-    hints_end = True  # how many there are is told
+    counts_hints = True  # how many there are is told
 
     def __init__(
         self, problem: Problem, attempt: Attempt, *, fresh: bool, part: Part | None = None
     ) -> None:
-        self.problem, self.attempt, self.part = problem, attempt, part or Part()
+        super().__init__(problem, attempt, fresh=fresh)
+        self.part = part or Part()
         self.more: dict[str, Lines] = {}  # what its part shows once it is over
-        self.stopped = 0.0  # when the clock was, in seconds since the epoch
-        self.session = Session(LIMIT, self._heard, self._begun, self._examples)
-        self.runs = False  # the file is being tried
-        self.ending = ""  # why the hidden tests run
-        self.verdicts: list[Verdict] = []  # of what is asked at the end
-        self.resumed = not fresh  # nothing was saved since it was opened
         self.view, self.body, self.offset = "", (lambda _: []), 0
         self.judged: Lines = lambda _: []
         self.saved: Lines = lambda _: ["Nothing saved yet."]
@@ -70,46 +60,13 @@ class Interview:
             self.saved = lambda _: ["Welcome back: the clock went on while you were away."]
         self.screen = Screen(self.page, self.on_key)
         self._show_task()
-        self.session.open(problem, check=not fresh)
-        if fresh:  # what was saved since counts as a save
-            self.session.seen[attempt.file] = self.began_as()
+        self.open()
 
-    def _examples(self, problem: Problem) -> Request:
-        return examples(problem, self.attempt)
-
-    async def run(self) -> None:
-        """Watch the file and the clock."""
-        clock = asyncio.create_task(self._tick())
-        try:
-            await self.session.run([self.attempt.folder])
-        finally:
-            clock.cancel()
-
-    async def _tick(self) -> None:
-        while self.attempt.runs and not self.ending:
-            if self.attempt.left == 0:
-                self._end("time was up")
-            self.screen.draw()
-            await asyncio.sleep(self.attempt.left % 1 + 0.01)
-
-    # --- what an interview asks and shows
-
-    def began_as(self) -> bytes:
-        """The file as the candidate got it."""
-        return content(self.attempt.given) or self.problem.skeleton.encode()
+    # --- what differs between an interview and a hunt
 
     def task(self, width: int) -> list[str]:
         own = shown(self.problem.solution)  # where it is practised without a clock
         return plain(self.problem.readme.task.replace(own, shown(self.attempt.file)), width)
-
-    def hints(self) -> list[Folded]:
-        return self.problem.readme.hints
-
-    def asked_at_the_end(self) -> list[Request]:
-        return [hidden_tests(self.problem, self.attempt)]
-
-    def finish(self, verdicts: list[Verdict]) -> tuple[Attempt, list[str]]:
-        return finish(self.problem, self.attempt, self.ending, verdicts[0])
 
     def on_other_key(self, key: str) -> None:
         """A key that only some kinds of attempt know, while the clock runs."""
@@ -123,40 +80,33 @@ class Interview:
             "a": lambda width: answer.explanation_of(self.problem, width),
         }
 
-    def stamp(self) -> str:
-        """Of what an answer is."""
-        resumed, self.resumed = self.resumed, False
-        try:
-            saved = datetime.fromtimestamp(self.attempt.file.stat().st_mtime)
-        except OSError:  # it is gone, which the answer says
-            saved = datetime.now()
-        return "The file as it is:" if resumed else f"Saved at {saved:%H:%M:%S}."
-
     # --- what happens
 
-    def _begun(self) -> None:
-        self.runs = True
+    def on_begin(self) -> None:
         self.screen.draw()
 
-    def _heard(self, verdict: Verdict) -> None:
-        self.runs = False
-        self.on_verdict(verdict)
+    def on_tick(self) -> None:
+        self.screen.draw()
 
-    def on_verdict(self, verdict: Verdict) -> None:
-        if self.ending:
-            self.verdicts.append(verdict)
-            asked = self.asked_at_the_end()
-            if len(self.verdicts) < len(asked):
-                self.session.check(asked[len(self.verdicts)])
-                return
-            self.attempt, lines = self.finish(self.verdicts)
-            self.judged = lambda width: [piece for line in lines for piece in wrapped(line, width)]
-            self._over()
-            return
-        stamp = self.stamp()
+    def on_save(self, stamp: str, verdict: Verdict) -> None:
         self.saved = lambda width: [stamp, "", *candidates_view(verdict, width)]
         if self.view in ("task", "examples", "hint", "symptoms", "run"):
             self.show("examples", self.saved)
+
+    def on_end(self, said: str) -> None:
+        self.show("end", lambda _: [said])
+
+    def on_missing(self, said: str) -> None:
+        self.show("examples", lambda width: wrapped(said, width))
+
+    def on_over(self, lines: list[str]) -> None:
+        self.judged = lambda width: [piece for line in lines for piece in wrapped(line, width)]
+        more = self.part.over(self.attempt, self.stopped)
+        if more is None:
+            self.screen.close()
+            return
+        self.more = more
+        self.show("end", next(iter(more.values()), self.judged))
 
     def on_key(self, key: str) -> None:
         if (offset := self.screen.scroll(key)) is not None:
@@ -167,7 +117,7 @@ class Interview:
             pass
         elif self.view in ("submit?", "give up?"):
             if key == "y":
-                self._end("submitted" if self.view == "submit?" else "given up")
+                self.end("submitted" if self.view == "submit?" else "given up")
             else:
                 self.show("examples", self.saved)
         elif key == "t":
@@ -191,31 +141,12 @@ class Interview:
         elif body := (self.after_the_end() | self.more).get(key):
             self.show("end", body)
 
-    def _over(self) -> None:
-        more = self.part.over(self.attempt, self.stopped)
-        if more is None:
-            self.screen.close()
-            return
-        self.more = more
-        self.show("end", next(iter(more.values()), self.judged))
-
-    def _end(self, how: str) -> None:
-        """Stop and run the hidden tests."""
-        self.ending, self.stopped = how, time.time()
-        self.session.listens = False
-        said = f"{how[0].upper()}{how[1:]}. Running the hidden tests ..."
-        self.show("end", lambda _: [said])
-        self.verdicts.clear()
-        self.session.check(self.asked_at_the_end()[0])
-
     def _hint(self) -> None:
-        hints = self.hints()
-        if not hints:
+        if not (hint := self.hint()):
             return
-        number = min(self.attempt.hints, len(hints) - 1)
-        self.attempt = self.attempt.hinted(number + 1)
-        count = f"{number + 1} of {len(hints)}" if self.hints_end else f"Hint {number + 1} is"
-        hint, end = hints[number], f"{count} opened; the history will say so."
+        number = min(self.attempt.hints, len(self.hints()))
+        count = f"{number} of {len(self.hints())}" if self.counts_hints else f"Hint {number} is"
+        end = f"{count} opened; the history will say so."
         self.show("hint", lambda width: [hint.title, "", *plain(hint.text, width), "", end])
 
     # --- what is shown
@@ -223,7 +154,7 @@ class Interview:
     def page(self) -> Page:
         head = [
             f"{self._state()}   {self.part.lead}{self.problem.label}",
-            f"{shown(self.attempt.file)}{'   running it ...' if self.runs else ''}",
+            f"{shown(self.attempt.file)}{'   running it ...' if self.session.judging else ''}",
             "",
         ]
         keys = self.keys if self.attempt.runs else f"{self.part.also}{self.after}"

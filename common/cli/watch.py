@@ -82,7 +82,7 @@ class Watch:
 
     def __init__(self, limit: float, restraint: Restraint) -> None:
         self.restraint = restraint
-        self.session = Session(limit, self.on_verdict, self.on_begin)
+        self.session = Session(limit, self.on_verdict, self.on_begin, on_checked=self.on_verdict)
         self.verdict: Verdict | None = None
         self.view = "verdict"  # or "list", "text", "reset?"
         self.body: Lines = lambda _: []
@@ -106,7 +106,7 @@ class Watch:
 
     def on_verdict(self, verdict: Verdict) -> None:
         self.verdict = verdict
-        if not verdict.request.by_cause:
+        if not (verdict.partial or verdict.request.by_cause):
             self.restraint.look(verdict)
         self.show("verdict", self._verdict)
 

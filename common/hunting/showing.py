@@ -85,9 +85,8 @@ def debrief(hunt: Hunt, found: Debrief, handed_in: Verdict) -> list[str]:
 def _finding(number: int, finding: Finding) -> list[str]:
     lines = [_headline(number, finding)]
     for place in finding.places:
-        if (
-            len(finding.places) > 1
-        ):  # the same text may be left out in one place and stand in another
+        # The same text may be left out in one place and stand in another.
+        if len(finding.places) > 1:
             lines.append(f"    line {place.line}:")
         lines += _change(place)
     lines += ["", *_set_in(finding.bug.says)]

@@ -1,1 +1,1 @@
-"""An attempt at an interview: what is asked at a save and at the end, and what a candidate reads of it."""
+"""An attempt at an interview: its clock and its saves, what is asked at each and at the end, and what is read of it."""

@@ -25,7 +25,8 @@ def finish(
     Returns:
         The record, and the report's lines, which are to be broken where they are shown.
     """
-    late = attempt.file.stat().st_mtime - (attempt.begun + 60 * attempt.minutes)
+    changed = attempt.file.stat().st_mtime if attempt.file.exists() else 0.0
+    late = changed - (attempt.begun + 60 * attempt.minutes)
     earned = _earned(problem, verdict)
     promises = tuple(
         (e.requirement.title, rounded(e.points), rounded(e.requirement.points)) for e in earned

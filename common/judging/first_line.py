@@ -61,19 +61,19 @@ def first_wrong_line(
     return None
 
 
-_TYPES_MEET = re.compile(
-    r"(?:same dtype|expected scalar type|expected dtype .* but got dtype).*(?:BFloat16|Half|[Dd]ouble)"
-    r"|(?:BFloat16|Half|[Dd]ouble).*(?:same dtype|expected scalar type|expected dtype .* but got dtype)"
-    r"|mixed dtype"
-    r"|expected '?torch\.(?:float64|bfloat16|float16)\b.*got +'?torch\.float32",
-    re.S,
+_TYPES_MEET = re.compile(r"same dtype|expected scalar type|expected dtype .* but got dtype")
+_OTHER_TYPES = re.compile(r"BFloat16|Half|[Dd]ouble")
+_FLOAT32_CAME = re.compile(
+    r"mixed dtype|expected '?torch\.(?:float64|bfloat16|float16)\b.*got +'?torch\.float32", re.S
 )
 _OTHERS = (torch.bfloat16, torch.float16, torch.float64)
 
 
 def first_in_float32(check: Check, outcome: Outcome, module: ModuleType) -> str:
     """Where a run in another type has its first float32 tensor; empty where no types meet and none came out."""
-    if not _TYPES_MEET.search(" ".join((*outcome.facts, outcome.error))):
+    said = " ".join((*outcome.facts, outcome.error))
+    meet = _TYPES_MEET.search(said) and _OTHER_TYPES.search(said)
+    if not (meet or _FLOAT32_CAME.search(said)):
         return ""
     with Recording(module) as recording:
         check.run(module)
@@ -142,7 +142,9 @@ def _origin(
             continue
         visited.add(id(step))
         unknown = [
-            s for s in step.inputs if not (_is_given(s) or known.match(s.value).may_be_right)
+            s
+            for s in step.inputs
+            if not (_is_given(s) or _is_joined(s, known) or known.match(s.value).may_be_right)
         ]
         if unknown:
             to_see += unknown
@@ -152,14 +154,14 @@ def _origin(
     if len(lines) != 1:
         return None
     step = found[0]
+    if step.operation.endswith("_like") or step.operation.startswith("new_"):
+        return None  # it is as it was made: what should be written into it is missing
     if any(_is_made_from_nothing(s) and not known.has_one_like(s.value) for s in found):
         return None  # a help that a right run does without, as a unit matrix may be one
     if any(known.match(s.value) == Match.UNSURE for each in found for s in each.inputs):
         return None  # what it works on may be what is wrong
     if any(known.match(value) != Match.KNOWN for value in step.given):
-        return (
-            None  # it was given something else than a right run is: an input that was overwritten
-        )
+        return None  # it was given something else than a right run is: an input was overwritten
     return step, known.match(step.value) == Match.MOVED, lines.pop()
 
 
@@ -191,10 +193,25 @@ def _is_given(step: Step) -> bool:
     return not step.inputs and bool((step.value == step.value.flatten()[:1]).all())
 
 
+def _is_joined(step: Step, known: KnownValues) -> bool:
+    """Whether it lays side by side what it was given, such as the biases of three layers."""
+    given = [known.match(value) == Match.KNOWN for value in step.given]
+    return step.operation in ("cat", "stack") and not step.inputs and all(given)
+
+
 def _is_made_from_nothing(step: Step) -> bool:
     return not (step.inputs or step.given)
 
 
 def _told(step: Step, moved: bool, line: int, module: ModuleType) -> FirstLine:
     reads = tuple(sorted({place[1] for s in step.inputs for place in s.places[-1:]}))
-    return FirstLine(line, line_of(line, module), moved, reads)
+    return FirstLine(line, line_of(line, module), moved, reads, _note(step))
+
+
+def _note(step: Step) -> str:
+    """A trap of the function that was called, if what it was given lies in it."""
+    tables = [s.value for s in step.inputs if s.value.is_floating_point() and s.value.ndim > 1]
+    added = any(set(t.unique().tolist()) == {0.0, 1.0} for t in tables)
+    if added and step.operation == "scaled_dot_product_attention":
+        return "A mask of numbers, here 0 and 1, is added to the scores: a bool one closes what is False."
+    return ""

@@ -28,7 +28,9 @@ def excerpt_of(outcome: Outcome, right: Outcome) -> Excerpt | None:
         None where no tensor tells: they have other shapes, a single value, or other things were looked at.
     """
     if outcome.inside:
-        return _named(outcome, *outcome.inside)
+        what, mine, theirs = outcome.inside
+        if _compare(mine, theirs) and (place := mismatch(mine, theirs)) is not None:
+            return _named(outcome, what, mine, theirs, place)
     for seen, known in zip(outcome.seen, right.seen, strict=False):
         if seen.what != known.what:
             return None
@@ -37,17 +39,23 @@ def excerpt_of(outcome: Outcome, right: Outcome) -> Excerpt | None:
             if mine != theirs and isinstance(mine, tuple):  # a shape, as a rule
                 return None
             continue
-        if mine.shape != theirs.shape or mine.numel() > _LARGEST or mine.is_complex():
+        if not _compare(mine, theirs):
             return None
-        if mismatch(mine, theirs) is not None:
-            return _named(outcome, seen.what, mine, theirs)
+        if (place := mismatch(mine, theirs)) is not None:
+            return _named(outcome, seen.what, mine, theirs, place)
     return None
 
 
-def _named(outcome: Outcome, what: str, mine: Tensor, theirs: Tensor) -> Excerpt | None:
+def _compare(mine: Tensor, theirs: Tensor) -> bool:
+    """Whether two tensors can be laid beside each other."""
+    return mine.shape == theirs.shape and mine.numel() <= _LARGEST and not mine.is_complex()
+
+
+def _named(
+    outcome: Outcome, what: str, mine: Tensor, theirs: Tensor, place: tuple[int, ...]
+) -> Excerpt | None:
     """With the letters that the check's sizes have."""
-    place = mismatch(mine, theirs) if mine.shape == theirs.shape else None
-    if place is None or mine.numel() < 2:
+    if mine.numel() < 2:
         return None
     with surroundings():
         name_sizes(**outcome.sizes)

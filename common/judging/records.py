@@ -67,7 +67,7 @@ class Outcome:
     @property
     def sentence(self) -> str:
         """The check's name as a person reads it."""
-        name, _, case = self.name.removeprefix("test_").partition("[")
+        name, _, case = self.name.removeprefix("test_").removesuffix("[]").partition("[")
         name = re.sub(r"(\d)e_(\d)", r"\1e-\2", name).replace("_", " ")  # 1e_5 is a number
         return name + (f" ({case[:-1]})" if case else "")
 
@@ -77,7 +77,7 @@ class FirstLine:
     """The line of the file that makes the first tensor of which a right run has no equal.
 
     Args:
-        moved: it has the right numbers in other places.
+        moved: it has the right numbers in other places. note: what is peculiar about the call.
         reads: the lines that made what it works on.
     """
 
@@ -85,11 +85,13 @@ class FirstLine:
     code: str
     moved: bool = False
     reads: tuple[int, ...] = ()
+    note: str = ""
 
     @property
     def sentence(self) -> str:
         how = ": it has the right numbers in other places" if self.moved else ""
-        return f"Line {self.line}, `{self.code}`, makes the first tensor that a right run never has{how}."
+        said = f"Line {self.line}, `{self.code}`, makes the first tensor that a right run never has{how}."
+        return f"{said} {self.note}".strip()
 
 
 class Certainty(StrEnum):
@@ -216,9 +218,9 @@ class Verdict:
 
     Args:
         failure: why the file could not be loaded, when it could not.
-        log: what was seen of a run, a line each.
-        drawn: the picture that was asked for, as its JSON.
+        log, drawn: what was seen of a run, a line each; the picture that was asked for, as JSON.
         whole: all checks of the problem were run (the slow ones aside).
+        partial: what failed, while its cause is still looked for.
         ended, where: why there are no outcomes, and the learner's line or the exit code.
     """
 
@@ -233,6 +235,7 @@ class Verdict:
     log: tuple[str, ...] = ()
     drawn: str = ""
     whole: bool = True
+    partial: bool = False
     ended: Ended | None = None
     where: str = ""
 
@@ -271,9 +274,7 @@ class Verdict:
     @classmethod
     def from_json(cls, text: str | bytes) -> Verdict:
         data = json.loads(text)
-        diagnosis = data["diagnosis"] and Diagnosis(
-            **_tuples(data["diagnosis"], certainty=Certainty)
-        )
+        found = data["diagnosis"]
         return cls(
             **data
             | {
@@ -282,7 +283,7 @@ class Verdict:
                     Outcome(**_tuples(o, status=Status, excerpt=Excerpt.from_data))
                     for o in data["outcomes"]
                 ),
-                "diagnosis": diagnosis,
+                "diagnosis": found and Diagnosis(**_tuples(found, certainty=Certainty)),
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
                 "cost": data["cost"] and Cost(**data["cost"]),
                 "groups": tuple(Group(**_tuples(g)) for g in data["groups"]),

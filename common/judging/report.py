@@ -39,9 +39,9 @@ def report(verdict: Verdict, *, width: int = WIDTH, cause: bool = True) -> list[
 
 def holds_back(verdict: Verdict) -> bool:
     """Whether the report can say more than what was seen."""
-    return bool(verdict.wrong) and bool(
-        verdict.diagnosis or verdict.first_line or verdict.shown.because
-    )
+    if verdict.partial or not verdict.wrong:
+        return False
+    return bool(verdict.diagnosis or verdict.first_line or verdict.shown.because)
 
 
 def _head(problem: Problem, verdict: Verdict) -> str:
@@ -80,6 +80,7 @@ def _body(problem: Problem, verdict: Verdict, width: int, *, cause: bool) -> lis
     hint = gpt2(f"hint {problem.key}")
     outcomes = verdict.outcomes
     todo = [o for o in outcomes if o.status == Status.TODO]
+    cause = cause and not verdict.partial
     count = f"{verdict.passed} of {len(outcomes)} checks pass"
     if verdict.passes:
         return [f"All {len(outcomes)} checks pass.", *_printed(outcomes), *_after_a_pass(verdict)]
@@ -108,6 +109,8 @@ def _body(problem: Problem, verdict: Verdict, width: int, *, cause: bool) -> lis
         )
     if todo:
         count += f"; {len(todo)} wait{'s' * (len(todo) == 1)} for code not written yet"
+    if verdict.partial:
+        again = "Looking for its cause ..."
     return [*lines, f"{count}.", f"{again} A hint: {hint}"]
 
 

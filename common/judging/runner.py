@@ -45,6 +45,7 @@ def run(
     Args:
         budget: seconds for the search for two mistakes at once; 0 leaves the whole diagnosis out.
         on_checked: called when the learner's code has been through its checks, with what is known by then.
+            It is partial where the cause of a failure is looked for.
 
     Raises:
         CourseError: the problem's own files cannot be used, or there is no such check.
@@ -69,9 +70,12 @@ def run(
         if request.picture is not None:
             return Verdict(request, drawn=picture_of(problem, request, module))
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
-        on_checked(Verdict(request, outcomes=tuple(outcomes)))
+        asks = bool(budget and request.cause and any(o.status.is_wrong for o in outcomes))
+        whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
+        seen = Verdict(request, outcomes=tuple(outcomes), whole=whole)
+        on_checked(replace(seen, partial=asks))
         diagnosis, line, groups = None, None, ()
-        if budget and request.cause and any(o.status.is_wrong for o in outcomes):
+        if asks:
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)
             outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
             reference = loading.load(problem.reference)
@@ -82,15 +86,13 @@ def run(
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
             outcomes = _with_excerpt(problem, checks, outcomes, diagnosis)
         measured = _cost(request, problem, checks, outcomes) if request.measured else None
-    whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
-    return Verdict(
-        request,
+    return replace(
+        seen,
         outcomes=tuple(outcomes),
         diagnosis=diagnosis,
         first_line=line,
         groups=groups,
         cost=measured,
-        whole=whole,
     )
 
 
@@ -129,7 +131,10 @@ def _asked_again(
         return outcomes, diagnosis
     at = next(i for i, o in enumerate(outcomes) if o.status.is_wrong)
     if where := first_in_float32(checks[at], outcomes[at], module):
-        outcomes[at] = replace(outcomes[at], because=f"{outcomes[at].because} {where}")
+        fresh = _load(request, loading.tree(request.earlier))
+        before, _ = kept(fresh), checks[at].run(fresh)
+        left = f" {_LEFT.format(told)}" if (told := told_of(before, fresh)) else ""
+        outcomes[at] = replace(outcomes[at], because=f"{outcomes[at].because} {where}{left}")
         return outcomes, None
     questions = (first_not_a_number, where_it_is_cut)
     where = " ".join(filter(None, (ask(checks[at], outcomes[at], module) for ask in questions)))

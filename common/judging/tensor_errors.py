@@ -192,7 +192,7 @@ RULES: list[Rule] = [
     (r"Sizes of tensors must match except in dimension (\d+)\. Expected size (\d+) but got size (\d+)", _joined),
     (r"Tensors must have same number of dimensions: got (\d+) and (\d+)", r"torch.cat joins tensors with equally many axes, and these have \1 and \2: one of them lacks an axis, or has one too many."),
     (r"stack expects a non-empty", "The list of tensors is empty: what was to fill it made no turn, or found nothing."),
-    (r"value cannot be converted to type c10::(Half|BFloat16) without overflow", "A number such as -1e9 is beyond float16, which ends at 65504; an infinity, -torch.inf, is there in every floating point type."),
+    (r"value cannot be converted to type c10::(Half|BFloat16) without overflow", "No type holds every number: float16 ends at 65504, and the last numbers of float32 are beyond bfloat16. An infinity, -torch.inf, is there in every floating point type."),
     (r"stack expects each tensor to be equal size", "torch.stack wants tensors of one shape; pieces of different lengths are joined by torch.cat."),
     (r"expected Tensor as element \d+ in argument 0, but got (\w+)", r"A list of tensors is wanted here, and one of its entries is a \1."),
     (r"sum exactly to (\d+) .*but got split_sizes=\[([\d, ]+)\]", _pieces),

@@ -108,6 +108,9 @@ def _attribute(scene: Scene, found: Match) -> str:
             f"It is a tensor already: transformers' models give an object that has .{name}, and here a model gives the "
             "logits themselves."
         )
+    if isinstance(owner, nn.Module) and hasattr(Tensor, name):
+        table = ", and its numbers are its .weight" if "weight" in owner._parameters else ""
+        return f"This is a layer ({type(owner).__name__}) and no tensor: it has no .{name}{table}."
     known = dir(owner)  # of a module that is its parameters and submodules, too
     close = alike(name, known)
     if isinstance(owner, nn.Module):

@@ -16,7 +16,7 @@ from common.judging.checks import Check
 from common.judging.recording import Recording, line_of, source_of, tensors_in
 from common.judging.records import Outcome, Status
 
-_MOST = 4  # lines that are tried one by one, and told
+_MOST = 8  # lines that are tried one by one
 _OFF = ("no_grad", "inference_mode", "set_grad_enabled")
 
 
@@ -24,27 +24,31 @@ def where_it_is_cut(check: Check, outcome: Outcome, module: ModuleType) -> str:
     """The lines in which a gradient is lost, if the check passes once it is not; else nothing."""
     if outcome.status != Status.FAILED or "detach()" not in outcome.because:
         return ""
-    with _Uncut(module) as uncut:
+    switches = _switches(module)
+    with _Uncut(module, switches) as uncut:
         mended = check.run(module)
     lines = sorted(uncut.lines)
-    if mended.status != Status.PASSED or not lines:
+    if mended.status != Status.PASSED:
         return ""
     needed = []
     for line in lines[:_MOST]:
-        with _Uncut(module, {line}):
+        with _Uncut(module, switches, {line}):
             needed += [line] if check.run(module).status != Status.PASSED else []
-    told = [f"line {line}, `{line_of(line, module)}`" for line in needed or lines[:1]]
+    told = [f"line {line}, `{line_of(line, module)}`" for line in needed]
+    if not told:
+        return ""
     return f"It is cut in {', and in '.join(told)}: with a gradient there this check passes."
 
 
 class _Uncut(TorchFunctionMode):
     """Within the block nothing in the module's code is taken off the way back, but in the lines that are spared."""
 
-    def __init__(self, module: ModuleType, spared: Collection[int] = ()) -> None:
+    def __init__(
+        self, module: ModuleType, switches: Sequence[_Switch], spared: Collection[int] = ()
+    ) -> None:
         super().__init__()
-        self.module, self.spared = module, spared
+        self.module, self.switches, self.spared = module, switches, spared
         self.lines: set[int] = set()
-        self.switches = _switches(module)
 
     def __torch_function__(
         self,
@@ -58,13 +62,12 @@ class _Uncut(TorchFunctionMode):
         places = Recording(self.module).places() if learn else ()
         taken_off = func in (Tensor.detach, torch.detach)
         taken_off |= getattr(func, "__self__", None) is Tensor.data
-        line = places[-1][1] if places else 0
-        if not (taken_off or torch.is_grad_enabled()):
-            line = self._switch([at for _, at in places]) or line
-        if not places or line in self.spared:
+        line = places[-1][1] if places and taken_off else 0
+        if not (taken_off or torch.is_grad_enabled()):  # 0 where the check itself switched them off
+            line = self._switch([at for _, at in places])
+        if not line or line in self.spared:
             return func(*args, **kwargs)
-        if taken_off or not torch.is_grad_enabled():
-            self.lines.add(line)
+        self.lines.add(line)
         if taken_off:
             return args[0]
         with torch.enable_grad():

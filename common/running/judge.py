@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,14 @@ class Judge:
         for worker in self.workers:
             worker.send("warm", problem.name)
 
-    async def judge(self, request: Request) -> Verdict:
-        """The verdict on a file. Cancelled, it ends the child; a limit that passes is part of the verdict."""
+    async def judge(
+        self, request: Request, on_checked: Callable[[Verdict], None] = lambda _: None
+    ) -> Verdict:
+        """The verdict on a file. Cancelled, it ends the child; a limit that passes is part of the verdict.
+
+        Args:
+            on_checked: called with what failed, before its cause is looked for.
+        """
         for again in (True, False):
             if not self.workers:
                 await self.start()
@@ -65,7 +72,7 @@ class Judge:
                 del self.workers[0]
                 self.workers.append(await self._spawn())
             try:
-                return await worker.judge(request, self.trace, self.on_ready)
+                return await worker.judge(request, self.trace, self.on_ready, on_checked)
             except WorkerGone:
                 if CAN_FORK:
                     self.workers.clear()
@@ -118,7 +125,13 @@ class _Worker:
         ):  # it is gone; the next answer says so
             self.process.stdin.write(f"{word} {json.dumps(value)}\n".encode())
 
-    async def judge(self, request: Request, trace: Path, on_ready: Callable[[], None]) -> Verdict:
+    async def judge(
+        self,
+        request: Request,
+        trace: Path,
+        on_ready: Callable[[], None],
+        on_checked: Callable[[Verdict], None],
+    ) -> Verdict:
         """The verdict, or why there is none.
 
         Raises:
@@ -139,7 +152,9 @@ class _Worker:
                     elif word == "child":
                         clock.reschedule(asyncio.get_running_loop().time() + request.limit + _GRACE)
                     elif word == "checked":
-                        checked = Verdict.from_json(value)
+                        seen = Verdict.from_json(value)
+                        on_checked(seen)
+                        checked = replace(seen, partial=False)
                         # The rest names the cause; without an end to it the outcomes alone are an answer.
                         clock.reschedule(asyncio.get_running_loop().time() + _TO_EXPLAIN)
                     elif word == "verdict":

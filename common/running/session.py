@@ -15,6 +15,10 @@ from common.learner import progress
 from common.running.judge import Judge
 from common.running.saves import saves
 
+_PATIENCE = (
+    0.1  # seconds for which a failure is held back, so that as a rule it comes with its cause
+)
+
 
 class Session:
     """Judges a problem's file at every save of it, of its tests or of the harness.
@@ -24,6 +28,7 @@ class Session:
         on_verdict: gets each verdict that still is about the file as it lies there.
         on_begin: is called when judging begins, and again once PyTorch is loaded.
         request: what to ask for; by default all checks on the learner's file.
+        on_checked: gets what failed where the cause takes longer to find than one likes to wait.
     """
 
     def __init__(
@@ -32,8 +37,10 @@ class Session:
         on_verdict: Callable[[Verdict], None],
         on_begin: Callable[[], None] = lambda: None,
         request: Callable[[Problem], Request] | None = None,
+        on_checked: Callable[[Verdict], None] = lambda _: None,
     ) -> None:
         self.limit, self.on_verdict, self.on_begin = limit, on_verdict, on_begin
+        self.on_checked = on_checked
         self.request = request or (
             lambda problem: Request(problem.name, problem.solution, limit=limit)
         )
@@ -43,6 +50,7 @@ class Session:
         self.problem: Problem | None = None
         self.seen: dict[Path, bytes] = {}
         self.task: asyncio.Task[None] | None = None
+        self.early: asyncio.TimerHandle | None = None  # shows what failed without its cause
         self.failure: asyncio.Future[None] | None = None
 
     def open(self, problem: Problem, *, check: bool = True) -> None:
@@ -113,11 +121,20 @@ class Session:
         if earlier:  # which was cancelled; a cancellation of this one comes through
             await asyncio.wait([earlier])
         problem, before = self.problem, self._contents()
-        verdict = await self.judge.judge(request)
+        try:
+            verdict = await self.judge.judge(request, self._checked)
+        finally:
+            if self.early:
+                self.early.cancel()
         self.judging = False
         if problem == self.problem and before == self._contents():
             progress.record(verdict)
             self.on_verdict(verdict)
+
+    def _checked(self, verdict: Verdict) -> None:
+        if verdict.partial:
+            loop = asyncio.get_running_loop()
+            self.early = loop.call_later(_PATIENCE, self.on_checked, verdict)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if (

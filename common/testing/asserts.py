@@ -95,11 +95,13 @@ def assert_shape(actual: Any, shape: Sequence[int], what: str, *, because: str =
     tensor = assert_tensor(actual, what)
     observe(f"shape of {what}", tuple(tensor.shape))
     if tuple(tensor.shape) != tuple(shape):
+        if [n for n in shape if n != 1] == [*tensor.shape]:
+            because += " An axis of size 1 is missing: did squeeze() without an axis drop it?"
         fail(
             f"{what} has the wrong shape:",
             expected=named(shape),
             got=named(tensor.shape),
-            because=because,
+            because=because.strip(),
         )
 
 
@@ -200,6 +202,7 @@ def assert_raises(
         naming: values or words, each of which the exception's message must hold; of a tuple, one.
     """
     names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+    how = "" if kind is Exception else f" with {names}"
     try:
         yield
     except NotImplementedError:
@@ -219,7 +222,7 @@ def assert_raises(
     except Exception as error:
         observe(f"{call} raises", type(error).__name__)
         fail(
-            f"{call} must be refused with {names}:",
+            f"{call} must be refused{how}:",
             expected=names,
             got=f"{type(error).__name__}: {error}",
             because=because,
@@ -228,7 +231,10 @@ def assert_raises(
     else:
         observe(f"{call} raises", None)
         fail(
-            f"{call} must be refused with {names}:", expected=names, got="no error", because=because
+            f"{call} must be refused{how}:",
+            expected=names if how else "an error",
+            got="no error",
+            because=because,
         )
 
 

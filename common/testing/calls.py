@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -31,8 +31,16 @@ def assert_nothing_is_kept(make: Callable[[], Any], first: Tensor, then: Tensor,
     after = f"{what} for {then.size(1)} tokens, after a text of {first.size(1)},"
     with torch.no_grad():
         alone = assert_tensor(make()(then), what).clone()
+        assert_close(
+            make()(then), alone, f"{what} for {then.size(1)} tokens of another new module with the same parameters",
+            because="What __init__ computes from its parameters, as torch.cat of them does, is a copy of the random "
+            "numbers that they begin with: it does not change when they are loaded or trained. Compute it in forward.",
+        )  # fmt: skip
         module = make()
+        held = dict(_attributes(module))
         module(first)
+        new = [name for name, value in _attributes(module) if value is not held.get(name)]
+        kept = f" The first call set `{new[0]}`." if new else ""
         try:
             again = module(then)
         except (RuntimeError, IndexError, ValueError) as error:
@@ -42,9 +50,9 @@ def assert_nothing_is_kept(make: Callable[[], Any], first: Tensor, then: Tensor,
                 f"{after} cannot be computed, though a new module computes them:",
                 expected="what a new module gives",
                 got=said,
-                because=NOTHING_KEPT,
+                because=NOTHING_KEPT + kept,
             )
-        assert_close(again, alone, after, because=NOTHING_KEPT)
+        assert_close(again, alone, after, because=NOTHING_KEPT + kept)
 
 
 _RANDOM_IN_EVAL = (
@@ -63,7 +71,7 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
     module.eval()
     before = {name: b.clone() for name, b in module.state_dict().items()}
     # Before all other calls: what is kept of one without a graph hides what would be kept of one with it.
-    _assert_graphs_are_separate(module, *inputs, what=what)
+    _assert_graphs_are_separate(module, before, *inputs, what=what)
     with torch.no_grad():
         first, second = (assert_tensor(module(*inputs), what) for _ in range(2))
         because = ""
@@ -73,12 +81,17 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
             because = drawn if torch.equal(*seeded) else _STATE_IN_EVAL
     assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
     _assert_result_stays(module, second, *inputs, what=what)
+    _assert_unchanged(module, before, what)
+
+
+def _assert_unchanged(module: nn.Module, before: Mapping[str, Tensor], what: str) -> None:
     for name, value in module.state_dict().items():
         grown = name not in before or before[name].shape != value.shape
         if grown or not torch.equal(before[name], value):
             fail(
                 f"calling {what} changed its own `{name}`",
-                because="A forward pass leaves the module as it is.",
+                because="A forward pass leaves the module as it is. Methods that end in _ write in place, and so does "
+                "an nn.Embedding with max_norm.",
             )
 
 
@@ -93,7 +106,9 @@ def _assert_result_stays(module: nn.Module, result: Tensor, *inputs: Any, what: 
     )  # fmt: skip
 
 
-def _assert_graphs_are_separate(module: nn.Module, *inputs: Any, what: str) -> None:
+def _assert_graphs_are_separate(
+    module: nn.Module, before: Mapping[str, Tensor], *inputs: Any, what: str
+) -> None:
     with torch.enable_grad():
         results = [module(inputs[0].clone(), *inputs[1:]), module(inputs[0].flip(0), *inputs[1:])]
         if not all(isinstance(r, Tensor) and r.requires_grad for r in results):
@@ -111,26 +126,32 @@ def _assert_graphs_are_separate(module: nn.Module, *inputs: Any, what: str) -> N
     module.zero_grad()
     observe(f"backward of {what} of two calls", bool(trouble))
     if trouble:
+        _assert_unchanged(module, before, what)
         held = next(_attributes_with_a_graph(module), "")
         where = f" `{held}` holds such a tensor." if held else ""
         fail(
             f"of two calls, both are made, and then backward() from {what} of each fails:",
             expected="gradients of both", got=trouble,
             because="A tensor of the first call is kept and used, or written into, in the second: make everything that "
-            f"is computed from weights or inputs anew in each call.{where}",
+            f"is computed from weights or inputs anew in each call.{where or f' {OUTLIVES}'}",
         )  # fmt: skip
 
 
-def _attributes_with_a_graph(module: nn.Module) -> Iterator[str]:
-    """Plain attributes that hold something computed, by their path from the module."""
+def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Plain attributes of a module and its parts, by their path from it."""
     for path, part in module.named_modules():
-        for name, value in vars(part).items():
-            if name in ("_parameters", "_buffers", "_modules"):
-                continue
-            several = [*value.values()] if isinstance(value, dict) else value
-            several = several if isinstance(several, list | tuple) else [several]
-            if any(isinstance(v, Tensor) and v.grad_fn is not None for v in several):
-                yield f"{path}.{name}" if path else f"self.{name}"
+        for name, value in [*vars(part).items()]:
+            if name not in ("_parameters", "_buffers", "_modules"):
+                yield f"{path}.{name}" if path else f"self.{name}", value
+
+
+def _attributes_with_a_graph(module: nn.Module) -> Iterator[str]:
+    """The plain attributes that hold something computed."""
+    for name, value in _attributes(module):
+        several = [*value.values()] if isinstance(value, dict) else value
+        several = several if isinstance(several, list | tuple) else [several]
+        if any(isinstance(v, Tensor) and v.grad_fn is not None for v in several):
+            yield name
 
 
 def _drawn_alike(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:

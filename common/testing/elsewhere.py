@@ -24,7 +24,7 @@ class DevicesDiffer(RuntimeError):
     """What a GPU would say when it is handed a CPU tensor."""
 
 
-class _Mode(TorchFunctionMode):
+class Mode(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -73,7 +73,7 @@ def elsewhere(module: nn.Module | None = None) -> Generator[Callable[[Tensor], T
         setattr(tensor, _MARK, True)
         return tensor
 
-    with _Mode():
+    with Mode():
         yield send
 
 

@@ -173,13 +173,7 @@ class Owned(TorchFunctionMode):
         super().__init__()
         self.own, self.trouble = {id(p) for p in model.parameters()}, ""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         try:
             return func(*args, **(kwargs or {}))
         except DevicesDiffer as error:

@@ -84,6 +84,8 @@ class _Notes:
             return
         self.names[module] = {id(p): name for name, p in module.named_parameters()}
         for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
 
             def left(p: Tensor, name: str = name) -> None:
                 if (step := self._going(module)) and p.grad is not None:

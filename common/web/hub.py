@@ -11,7 +11,7 @@ from common.learner import attempts
 from common.learner.attempts import Attempt
 from common.web.live import Live
 from common.web.painter import Painter
-from common.web.sitting import Sitting
+from common.web.sitting import SittingPage
 from common.web.training import Training
 
 _MOST = 3  # problems under watch at once; each has PyTorch loaded in a process of its own
@@ -30,7 +30,7 @@ class Hub:
         self.limit, self.think = limit, think
         self.painter = Painter()
         self.lives: list[Live] = []
-        self.sittings: dict[str, Sitting] = {}
+        self.sittings: dict[str, SittingPage] = {}
         self.training = Training()
         self.turn = asyncio.Lock()
         self.closed = False
@@ -76,7 +76,7 @@ class Hub:
 
     # --- interviews
 
-    def sitting(self, problem: Problem) -> Sitting | None:
+    def sitting(self, problem: Problem) -> SittingPage | None:
         """The attempt that is running, taken up where it lies on the disk if need be."""
         going = self.sittings.get(problem.name)
         if going and going.attempt.runs and going.works:
@@ -84,22 +84,23 @@ class Hub:
         attempt = attempts.running(problem)
         return self._sit(problem, attempt, fresh=False) if attempt else None
 
-    def begin(self, problem: Problem, minutes: float) -> Sitting:
+    def begin(self, problem: Problem, minutes: float) -> SittingPage:
         """A new attempt, or the one that is running."""
         attempt = attempts.running(problem)
         if attempt:
             return self.sitting(problem) or self._sit(problem, attempt, fresh=False)
         return self._sit(problem, attempts.begin(problem, minutes), fresh=True)
 
-    def _sit(self, problem: Problem, attempt: Attempt, *, fresh: bool) -> Sitting:
-        self.sittings[problem.name] = sitting = Sitting(problem, attempt, fresh=fresh)
+    def _sit(self, problem: Problem, attempt: Attempt, *, fresh: bool) -> SittingPage:
+        self.sittings[problem.name] = sitting = SittingPage(problem, attempt, fresh=fresh)
         return sitting
 
     # --- the end
 
     def hang_up(self) -> None:
-        """End the stream of every page."""
+        """End the stream of every page, and what waits for a picture."""
         self.closed = True
+        self.painter.ends.set()
         for each in (*self.lives, *self.sittings.values(), self.training):
             each.channel.close()
 

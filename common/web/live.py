@@ -16,6 +16,8 @@ from common.web import pages
 from common.web.channel import Channel
 from common.web.painter import Painter
 
+_CALM = 0.25  # seconds without a save before anything is drawn, which takes the time of the next verdict
+
 
 class Live:
     """A session whose verdicts go to pages.
@@ -27,7 +29,7 @@ class Live:
 
     def __init__(self, limit: float, painter: Painter, *, think: bool) -> None:
         self.painter, self.restraint = painter, Restraint(think)
-        self.session = Session(limit, self._on_verdict, self._on_begin)
+        self.session = Session(limit, self._on_verdict, self._on_begin, on_checked=self._on_checked)
         self.channel = Channel()
         self.verdict: Verdict | None = None
         self.task: asyncio.Task[None] | None = None
@@ -79,8 +81,14 @@ class Live:
             self.channel.send(busy="", put={"verdict": pages.broken(str(error))})
 
     def _on_begin(self) -> None:
+        if self.painting:
+            self.painting.cancel()  # what it would show is past
         waiting = "checking ..." if self.session.loaded else "loading PyTorch ..."
         self.channel.send(busy=waiting)
+
+    def _on_checked(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self._show()
 
     def _on_verdict(self, verdict: Verdict) -> None:
         self.verdict = verdict
@@ -108,6 +116,7 @@ class Live:
         """What the verdict is about, drawn; the picture of the idea is then asked for by the page itself."""
         if earlier:
             await asyncio.wait([earlier])
+        await asyncio.sleep(_CALM)
         self.channel.once(drawn=True)
         if not verdict.wrong:
             self.channel.send(put={"wrong": ""})

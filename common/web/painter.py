@@ -23,6 +23,7 @@ class Painter:
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
+        self.ends = asyncio.Event()  # the server does: nobody waits for a picture any more
         self.album: OrderedDict[str, str] = OrderedDict()
 
     async def of_the_idea(self, problem: Problem, chosen: dict[str, str]) -> str:
@@ -50,10 +51,18 @@ class Painter:
         await asyncio.to_thread(ideas.close)
 
     async def _figures(self, draw: Callable[[], list[Picture]]) -> str:
+        drawing = asyncio.create_task(asyncio.to_thread(self._drawn, draw))
+        ending = asyncio.create_task(self.ends.wait())
         try:
-            drawn = await asyncio.to_thread(self._drawn, draw)
+            await asyncio.wait([drawing, ending], return_when=asyncio.FIRST_COMPLETED)
+            if not drawing.done():
+                return ""
+            drawn = drawing.result()
         except CourseError as error:
             return pages.no_picture([str(error)])
+        finally:
+            drawing.cancel()
+            ending.cancel()
         return pages.figures([(p, self._kept(light), self._kept(dark)) for p, light, dark in drawn])
 
     def _drawn(self, draw: Callable[[], list[Picture]]) -> list[tuple[Picture, str, str]]:

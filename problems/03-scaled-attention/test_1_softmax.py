@@ -40,10 +40,11 @@ def test_softmax_runs_along_the_last_axis_unless_you_say_otherwise(solution):
 
 @pytest.mark.parametrize("dim", [-1, 0, 1, 2])
 def test_softmax_keeps_the_shape(solution, dim):
-    assert_shape(
-        solution.softmax(scores_of(B), dim=dim), (B, T, S), f"softmax(scores, dim={dim})",
-        because="A softmax gives one number for each score, in its place.",
-    )  # fmt: skip
+    out = assert_tensor(solution.softmax(scores_of(B), dim=dim), "softmax(scores)")
+    because = "A softmax gives one number for each score, in its place."
+    if sorted(out.shape) == sorted((B, T, S)):
+        because += " An axis that was moved has to be moved back: after movedim(x, dim, -1) comes movedim(x, -1, dim)."
+    assert_shape(out, (B, T, S), f"softmax(scores, dim={dim})", because=because)
 
 
 def test_softmax_leaves_its_input_alone(solution):

@@ -320,3 +320,15 @@ def test_gradients_reach_query_key_and_value(solution, masked):
         lambda *qkv: attend(solution, *qkv, *mask)[0], lambda *qkv: by_torch(*qkv, *mask)[0],
         dict(zip(("query", "key", "value"), inputs(B), strict=True)),
     )  # fmt: skip
+
+
+def test_a_closed_score_far_above_the_open_ones_spoils_no_gradient(solution):
+    query, key, value = inputs(B)
+    key[:, -1] = 1000 * query[:, 0]  # a score in the thousands, where the mask is closed
+    mask = torch.arange(S) < S - 1
+    assert_gradients_of(
+        lambda *qkv: attend(solution, *qkv, mask)[0], lambda *qkv: by_torch(*qkv, mask)[0],
+        {"query": query, "key": key, "value": value},
+        because="Close a score before exp. exp of it is inf, and where(mask, inf, 0) hides that on the way there only: "
+        "on the way back inf * 0 is NaN.",
+    )  # fmt: skip

@@ -123,7 +123,8 @@ def test_head_dim_is_the_width_of_one_head(solution, n_embd, n_head, expected):
     )
     assert_equal(
         value, expected, f"head_dim for n_embd={n_embd}, n_head={n_head}",
-        because="The heads share out the n_embd channels evenly: D = C // H.",
+        because="The heads share out the n_embd channels evenly: D = C // H, both of this config. GPT2Config.n_head is "
+        "the default of the class, and self.n_head is what this config was given.",
     )
 
 
@@ -216,7 +217,7 @@ def test_sizes_of_one_are_accepted(solution, field):
 @pytest.mark.parametrize(("n_embd", "n_head"), [(770, 12), (15, 4), (3, 15)])
 def test_a_width_that_the_heads_do_not_divide_is_refused(solution, n_embd, n_head):
     with assert_raises(
-        ValueError, f"GPT2Config(n_embd={n_embd}, n_head={n_head})", naming=["n_embd", n_embd],
+        ValueError, f"a config with n_embd={n_embd} and n_head={n_head}", naming=["n_embd", n_embd],
         because="Every head gets n_embd / n_head channels, so n_embd is a multiple of n_head, and any other is a "
         "ValueError whose message names field and value; a print lets it through, and an assert can be switched off.",
     ):

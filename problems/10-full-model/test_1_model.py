@@ -204,7 +204,8 @@ def test_a_text_longer_than_n_positions_is_refused(solution, length):
     model, ids = gpt2(solution), draw_ids("ids", B, length)
     with assert_raises(
         ValueError, f"a text of {length} tokens with n_positions = {N}", naming=[length, N],
-        because="There is no position for it, and cutting is the caller's decision: a ValueError names both numbers.",
+        because="There is no position for it, and cutting is the caller's decision: a ValueError names both numbers. T "
+        "is input_ids.size(1); len(input_ids) is B, the number of texts.",
     ):
         model(ids)
 

@@ -260,8 +260,8 @@ def test_the_gradients_are_those_of_the_reference(solution, reference):
         assert_close(
             mine[name].grad, theirs[name].grad, f"the gradient of `{name}`", atol=1e-3, rtol=1e-3,
             because="Learning goes the way back through every step, and wte learns as input and as output, from every "
-            "place of a token: detach(), .data, torch.no_grad(), a second matrix or an option of nn.Embedding can take "
-            "a part away.",
+            "place of a token: detach(), .data, torch.no_grad(), a second matrix or an option of nn.Embedding such "
+            "as scale_grad_by_freq can take a part away.",
         )
 
 

@@ -105,7 +105,8 @@ def test_every_parameter_can_still_be_trained(solution):
     assert_equal(
         [name for name, p in initialised(solution).named_parameters() if not (p.requires_grad and p.is_leaf)], [],
         "the list of parameters that cannot be trained any more",
-        because="Parameters are written to under torch.no_grad(), as the functions of nn.init do; requires_grad stays.",
+        because="Parameters are written to under torch.no_grad(), as the functions of nn.init do. requires_grad "
+        "stays: detach_() and requires_grad_(False) switch it off.",
     )
 
 

@@ -120,9 +120,9 @@ def test_a_long_text_is_encoded_in_one_call(solution):
     text, toy = "é" + TEXT * 20_000, Pairs()  # é has two bytes: an even slice ends inside a token
     says = "The whole text goes to encode in one call, however long it is: cut into slices first, a token that lies "
     says += "across a cut is lost, and others stand in its place."
-    found = encoded(solution, text, toy)
-    wrong = next((i for i, (a, b) in enumerate(zip(found, toy.encode(text), strict=False)) if a != b), len(found))
-    assert_equal(wrong, len(toy.encode(text)), f"the number of right ids before the first wrong one, of a text of "
+    found, right = encoded(solution, text, toy), toy.encode(text)
+    wrong = next((i for i, (a, b) in enumerate(zip(found, right, strict=False)) if a != b), len(found))
+    assert_equal(wrong, len(right), f"the number of right ids before the first wrong one, of a text of "
                  f"{len(text):,} characters,", because=says)
 
 

@@ -74,8 +74,9 @@ def test_the_logits_are_left_as_they_were(solution, options):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
 def test_the_logits_keep_their_precision(solution, dtype):
     logits = logs([0.1, 0.4, 0.2, 0.3]).to(dtype)
-    says = "The result has the dtype of the logits: a cast such as .float(), or a fill of -1e9, does not go with half "
-    says += "precision. -inf does, where it is filled in: multiplied with 0 it is NaN."
+    says = "The result has the dtype of the logits. Another one comes in with a cast such as .float(), or a tensor "
+    says += "that torch.full or torch.zeros makes without a dtype; full_like takes that of the logits. -1e9 is beyond "
+    says += "float16; -inf is not, where it is filled in: multiplied with 0 it is NaN."
     try:
         out = filtered(solution, logits, temperature=0.5, top_k=3, top_p=0.8)
     except RuntimeError as error:

@@ -61,6 +61,16 @@ def test_model_and_batches_are_left_alone(solution):
         )
 
 
+def test_a_model_in_double_precision_stays_in_it(solution):
+    model = taught().double()
+    solution.evaluate(model, ragged())
+    assert_equal(
+        [str(dtype) for dtype in dict.fromkeys(p.dtype for p in model.parameters())], ["torch.float64"],
+        "the list of types that the parameters of a float64 model have after evaluate",
+        because="model.float(), .half() and .to(...) change the model itself and return it: no copy is made.",
+    )  # fmt: skip
+
+
 def test_a_second_evaluation_gives_the_same(solution):
     model, few = taught(), ragged()[:1]
     first, again = (torch.stack([evaluated(solution, model, each) for each in (few, ragged())]) for _ in range(2))

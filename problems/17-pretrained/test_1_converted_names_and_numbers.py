@@ -102,6 +102,12 @@ def test_the_prefix_is_taken_off(solution):
     )
 
 
+def test_twelve_layers_have_numbers_of_one_digit_or_two(solution):
+    because = "GPT-2 small has layers 0 to 11. As text '9' comes after '11', for max() and sorted() too: int() makes "
+    because += "numbers of what stands between the dots."
+    assert_names(convert(solution, published(12), because), because, layers=12)
+
+
 def test_old_mask_buffers_are_left_out_in_layers_above_nine_too(solution):
     assert_names(
         convert(solution, published(12, masks=True)),

@@ -83,8 +83,9 @@ def test_one_channel_is_enough(solution):
     _, losses = run(solution, embed_dim=1, num_heads=1)
     assert_true(
         all(map(math.isfinite, losses)), "with embed_dim=1 a loss is NaN or infinite",
-        because="1 is a size that is allowed. A norm over one channel, or over equal ones, has a variance of 0: the "
-        "eps under the root keeps that from 0 / 0.",
+        because="1 is a size that is allowed. The variance of one channel is 0, of equal ones too: the eps under the "
+        "root keeps that from 0 / 0. It divides by the number of channels; var(), which by itself divides by one less, "
+        "gives 0 / 0 for one.",
     )
 
 

@@ -146,6 +146,18 @@ def test_the_mask_broadcasts_to_the_scores(solution, shape):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("dim", "shape"), [(0, (T, S)), (1, (T, S)), (2, (S,))], ids=str)
+def test_the_axis_is_that_of_the_scores_where_the_mask_has_fewer(solution, dim, shape):
+    scores, mask = scores_of(B), mask_of(*shape)
+    mask[..., -1] = False
+    right = torch.nan_to_num(hidden(scores, mask, dim))  # a row that sees nothing
+    assert_close(
+        weights_of(solution, scores, mask, dim=dim), right, f"masked_softmax along dim={dim} for a mask of {shape}",
+        because="dim counts the axes of scores. A mask with fewer has other numbers for them: let it take the shape of "
+        "scores first, mask.expand_as(scores), before it is asked along an axis.",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("dim", [0, 1, -2])
 def test_it_runs_along_the_axis_it_is_given(solution, dim):
     scores, mask = scores_of(B), mask_of(B, T, S)

@@ -196,7 +196,8 @@ def test_a_model_trains_with_it(solution, name):
 
     assert_as_torch(
         solution, name, play, "after 5 rounds of zero_grad, backward and step",
-        "torch.optim gives the expected value; parameters 2 and 4 have no part in the loss, and stay.", lr=0.05,
+        "torch.optim gives the expected value; parameters 2 and 4 have no part in the loss, and "
+        "stay: their grad is None, and zero_grad leaves it so.", lr=0.05,
     )
 
 

@@ -125,15 +125,6 @@ def test_sample_draws_with_top_k_and_top_p(solution):
         )
 
 
-def test_sample_has_a_temperature_of_one_unless_told(solution):
-    logits = draw("many", 400, V)
-    assert_identical(
-        drawn(solution, logits, 8), drawn(solution, logits, 8, temperature=1.0),
-        "400 tokens of sample without a temperature, against those with temperature=1.0 and the same seed,",
-        because="The default of temperature is 1.0.",
-    )
-
-
 def test_sample_repeats_itself_with_the_same_generator_state(solution):
     logits = draw("flat", 40, V)
     torch.manual_seed(1)
@@ -142,6 +133,15 @@ def test_sample_repeats_itself_with_the_same_generator_state(solution):
     assert_identical(
         drawn(solution, logits, 7), first, "40 tokens of sample, drawn again with a generator of the same seed,",
         because="All randomness comes from the generator where one is given, and none from torch's global state.",
+    )
+
+
+def test_sample_has_a_temperature_of_one_unless_told(solution):
+    logits = draw("many", 400, V)
+    assert_identical(
+        drawn(solution, logits, 8), drawn(solution, logits, 8, temperature=1.0),
+        "400 tokens of sample without a temperature, against those with temperature=1.0 and the same seed,",
+        because="The default of temperature is 1.0.",
     )
 
 

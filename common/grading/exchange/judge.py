@@ -297,4 +297,4 @@ class Judge(JudgesThings):
 
 def _modes() -> list[Any]:
     """The modes that a check has switched on, without the one that every message knows."""
-    return [m for m in internals.function_modes() if type(m).__module__ != elsewhere.__name__]
+    return [m for m in internals.function_modes() if not isinstance(m, elsewhere.Mode)]
