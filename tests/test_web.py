@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -221,7 +222,10 @@ def test_ctrl_c_ends_it_and_its_children_at_once(serve, listen):
     assert "Traceback" not in "".join(server.said)
 
 
-def test_ctrl_c_while_it_draws_ends_in_silence(serve, listen, checkout: Path):
+@pytest.mark.parametrize(
+    "after", [0.3, 1.5, 4]
+)  # seconds: the process that draws loads, begins, computes
+def test_ctrl_c_while_it_draws_ends_in_silence(serve, checkout: Path, after: float):
     text, line = PROBLEM.reference_text, "    return torch.ones"
     endless = text.replace(line, f"    while True: pass\n{line}")
     (checkout / "problems" / PROBLEM.name / "solution.py").write_text(endless)
@@ -229,13 +233,15 @@ def test_ctrl_c_while_it_draws_ends_in_silence(serve, listen, checkout: Path):
     client = server.client()
     drawing = threading.Thread(target=client.get, args=("/problem/05/picture",), daemon=True)
     drawing.start()
-    drawing.join(3)
+    drawing.join(after)
     assert drawing.is_alive(), "the picture runs the learner's code, which does not end"
+    children = _children(server.process.pid)
     began = time.monotonic()
     assert server.end() == 0
     drawing.join(10)
     assert time.monotonic() - began < 10
     assert not drawing.is_alive()
+    assert not [pid for pid in children if _alive(pid)]
     server.close()
     assert "Traceback" not in "".join(server.said)
 
@@ -255,17 +261,18 @@ def test_without_the_group_a_sentence_says_how_to_get_it(checkout):
 
 
 def _children(pid: int) -> list[int]:
+    """Its processes, and theirs."""
     if not Path("/proc").is_dir():
         pytest.skip("there is no /proc to find children in")
-    found = []
+    parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
+        with contextlib.suppress(OSError):
             fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(path.parent.name))
-    return found
+            parents[int(path.parent.name)] = int(fields[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
 
 
 def _alive(pid: int) -> bool:

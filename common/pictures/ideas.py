@@ -6,9 +6,10 @@ import asyncio
 import atexit
 import threading
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from common.course.catalogue import Problem, find, problems
 from common.errors import CourseError, UsageError
@@ -18,6 +19,8 @@ from common.judging.records import Ended, Request, Verdict
 from common.pictures.panels import Control
 from common.pictures.picture import Picture
 from common.running.judge import Judge
+
+T = TypeVar("T")
 
 LIMIT = 5.0  # seconds for the learner's code; a picture is looked at between two saves
 
@@ -99,6 +102,7 @@ class _Painter:
         self.lock = threading.Lock()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.judges: Judge | None = None
+        self.drawing: Future[Verdict] | None = None
 
     def judge(self, request: Request) -> Verdict:
         with self.lock:
@@ -108,17 +112,23 @@ class _Painter:
                 atexit.register(self.close)
             if self.judges is None:
                 self.judges = Judge()
-            return self._wait(self.judges.judge(request))
+            self.drawing = self._begin(self.judges.judge(request))
+            try:
+                return self.drawing.result()
+            except CancelledError:
+                raise CourseError("the picture was given up before it was drawn") from None
 
     def close(self) -> None:
-        """End the child; the next picture starts one anew."""
+        """Give up what is being drawn and end the child; the next picture starts one anew."""
+        if self.drawing is not None:
+            self.drawing.cancel()
         if self.judges is not None:
-            self._wait(self.judges.close())
+            self._begin(self.judges.close()).result()
             self.judges = None
 
-    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+    def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         assert self.loop
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
 
 
 _painter = _Painter()

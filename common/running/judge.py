@@ -211,6 +211,8 @@ class _Worker:
         self.process.stdin.close()
         try:
             async with asyncio.timeout(0.2):
+                with contextlib.suppress(WorkerGone):
+                    await self._until_idle()  # a child that was begun unheard would hold the pipe
                 await self.process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):

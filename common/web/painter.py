@@ -67,6 +67,8 @@ class Painter:
 
     def _drawn(self, draw: Callable[[], list[Picture]]) -> list[tuple[Picture, str, str]]:
         with self.turn:
+            if self.ends.is_set():
+                raise CourseError("the server ends")
             return [(p, p.svg("light"), p.svg("dark")) for p in draw()]
 
     def _kept(self, svg: str) -> str:
