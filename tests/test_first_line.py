@@ -75,3 +75,19 @@ def test_where_the_way_back_is_cut_is_named():
     ).replace("x**3", "cube")
     verdict = run(Request(problem.name, problem.solution, source=wrong))
     assert any("It is cut in line" in o.because and line in o.because for o in verdict.wrong)
+
+
+def test_where_rounding_alone_makes_other_numbers_no_line_is_wrong():
+    problem = find(7)
+    wrong = problem.reference_text.replace("centred.square().mean", "centred.mean")
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert verdict.first_line
+    assert "centred.mean" in verdict.first_line.code  # not the line before it, with inputs of a thousand
+
+
+def test_a_check_of_tokens_leads_to_the_line_that_their_logits_come_from():
+    problem = find(18)
+    wrong = problem.reference_text.replace("x = x + _attend(", "x = x - _attend(")
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert verdict.first_line
+    assert "x = x - _attend(" in verdict.first_line.code

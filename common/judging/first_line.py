@@ -21,8 +21,13 @@ from common.judging.recording import Recording, Step, line_of
 from common.judging.records import FirstLine, Outcome, Status
 from common.testing.context import Seen
 
-# Where entries are sorted or counted, equal values meet by accident.
-_SILENT = {"sort", "topk", "argsort", "cumsum", "multinomial", "bincount", "unique"}
+# Where entries are sorted or counted, equal values meet by accident; where they are drawn, they never do.
+_SILENT = {
+    "sort", "topk", "argsort", "cumsum", "multinomial", "bincount", "unique",
+    "rand", "rand_like", "randn", "randn_like", "bernoulli", "bernoulli_", "uniform_", "normal_",
+}  # fmt: skip
+_HALF = (torch.bfloat16, torch.float16)  # rounded too much to be compared on another way
+_COARSE = 1e-3  # a check that allows so much computes where rounding alone makes other numbers
 _TRIED = 4  # failing checks that are looked at
 PATIENCE = 2.0  # seconds; some hundredths of one on a common machine
 
@@ -36,27 +41,33 @@ def first_wrong_line(
         pairs: all checks of the problem with what came of them.
     """
     deadline = time.process_time() + PATIENCE
-    failing = [
-        (check, outcome)
-        for check, outcome in pairs
-        if outcome.status == Status.FAILED and any(map(_numbers, outcome.seen[-3:]))
-    ]
+    wrong = [(check, outcome) for check, outcome in pairs if outcome.status == Status.FAILED]
+    # The last checks of a problem compare the whole; the first ones set parts to values that hide others.
+    exact = [pair for pair in reversed(wrong) if not _is_coarse(pair[1])]
+    failing = sorted(exact, key=lambda pair: not any(map(_numbers, pair[1].seen[-3:])))
     if any(_overwrites(outcome) for _, outcome in pairs):
         return None  # what is computed later starts from other numbers
     trusted = _trusted([outcome for _, outcome in pairs])
-    # The last checks of a problem compare the whole; the first ones set parts to values that hide others.
-    for check, outcome in reversed(failing[-_TRIED:]):
-        if time.process_time() > deadline:
+    tried = 0
+    for check, outcome in failing:
+        if time.process_time() > deadline or tried == _TRIED:
             break
         mine = _recorded(check, module)
-        end = _ends_in(mine.steps, outcome.seen) if mine else None
-        right = _recorded(check, reference) if end else None
-        if end is None or right is None:
+        if mine is None:
+            continue
+        tried += 1
+        right = _recorded(check, reference)
+        if right is None:
             continue
         known = KnownValues([*(s.value for s in right.steps), *right.outside])
-        if _is_filled_wrong(end, check.run(reference).seen, outcome.seen):
+        if (end := _ends_in(mine.steps, outcome.seen)) is None:
+            numbers = [s for s in mine.handed_out if _is_table(s.value)]
+            ends = [s for s in numbers if not known.match(s.value).may_be_right]
+        elif _is_filled_wrong(end, check.run(reference).seen, outcome.seen):
             return None
-        if (found := _origin(end, known, trusted)) and not _lacks_a_bias(found[0], right.steps):
+        else:
+            ends = [end]
+        if (found := _origin(ends, known, trusted)) and not _lacks_a_bias(found[0], right.steps):
             return _told(*found, module)
     return None
 
@@ -66,7 +77,7 @@ _OTHER_TYPES = re.compile(r"BFloat16|Half|[Dd]ouble")
 _FLOAT32_CAME = re.compile(
     r"mixed dtype|expected '?torch\.(?:float64|bfloat16|float16)\b.*got +'?torch\.float32", re.S
 )
-_OTHERS = (torch.bfloat16, torch.float16, torch.float64)
+_OTHERS = (*_HALF, torch.float64)
 
 
 def first_in_float32(check: Check, outcome: Outcome, module: ModuleType) -> str:
@@ -101,13 +112,21 @@ def _overwrites(outcome: Outcome) -> bool:
 def _recorded(check: Check, module: ModuleType) -> Recording | None:
     with Recording(module) as recording:
         check.run(module)
-    silent = any(step.operation in _SILENT for step in recording.steps)
+    silent = any(s.operation in _SILENT or s.value.dtype in _HALF for s in recording.steps)
     return None if recording.full or silent else recording
 
 
 def _numbers(seen: Seen) -> bool:
-    value = seen.value
-    return isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 4
+    return isinstance(seen.value, Tensor) and _is_table(seen.value)
+
+
+def _is_table(value: Tensor) -> bool:
+    """Whether its entries are so many, and so different, that they equal others by no accident."""
+    return value.is_floating_point() and value.numel() > 4
+
+
+def _is_coarse(outcome: Outcome) -> bool:
+    return any(seen.atol >= _COARSE for seen in outcome.seen)
 
 
 def _ends_in(steps: Sequence[Step], seen: Sequence[Seen]) -> Step | None:
@@ -130,12 +149,12 @@ def _trusted(outcomes: Sequence[Outcome]) -> frozenset[str]:
 
 
 def _origin(
-    end: Step, known: KnownValues, trusted: frozenset[str]
+    ends: Sequence[Step], known: KnownValues, trusted: frozenset[str]
 ) -> tuple[Step, bool, int] | None:
     """The step that is wrong first, whether it is only moved, and its line; None where several could be it."""
-    if known.match(end.value).may_be_right:
+    if any(known.match(end.value).may_be_right for end in ends):
         return None  # right, but not the result: a step is missing, before it or after
-    found, to_see, visited = [], [end], set()
+    found, to_see, visited = [], [*ends], set()
     while to_see:
         step = to_see.pop()
         if id(step) in visited:
@@ -154,7 +173,7 @@ def _origin(
     if len(lines) != 1:
         return None
     step = found[0]
-    if step.operation.endswith("_like") or step.operation.startswith("new_"):
+    if step.operation.endswith("_like") or step.operation.startswith(("new_", "empty")):
         return None  # it is as it was made: what should be written into it is missing
     if any(_is_made_from_nothing(s) and not known.has_one_like(s.value) for s in found):
         return None  # a help that a right run does without, as a unit matrix may be one

@@ -48,12 +48,14 @@ class Recording(TorchFunctionMode):
     Dropout is replaced by a factor, so that two recordings compare in train mode too.
 
     Args:
+        handed_out: what the check went on to work with.
         full: more was computed than can be compared, or something was learned.
     """
 
     module: ModuleType
     steps: list[Step] = field(default_factory=list)
     outside: list[Tensor] = field(default_factory=list)
+    handed_out: list[Step] = field(default_factory=list)
     full: bool = False
 
     def __post_init__(self) -> None:
@@ -80,6 +82,7 @@ class Recording(TorchFunctionMode):
         in_place = name.endswith("_") and not name.endswith("__")
         changed = given[:1] if in_place or name in ("__setitem__", "__set__") else []
         if not places:
+            self.handed_out += [self.made[id(t)] for t in given if id(t) in self.made]
             for tensor in changed:
                 self.made.pop(id(tensor), None)  # written anew from outside
             return result

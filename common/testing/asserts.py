@@ -123,7 +123,7 @@ def assert_close(
     tensor = assert_tensor(actual, what)
     assert_shape(tensor, expected.shape, what, because=because)
     if record:
-        observe(what, tensor)
+        observe(what, tensor, atol=atol)
     place = mismatch(tensor, expected, atol=atol, rtol=rtol)
     if place is None:
         return

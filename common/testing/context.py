@@ -15,10 +15,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Seen:
-    """One value that a check looked at, by the name it has in messages."""
+    """One value that a check looked at, by the name it has in messages.
+
+    Args:
+        atol: how far from the right value it may be.
+    """
 
     what: str
     value: Any
+    atol: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,8 @@ def surroundings(**changes: Any) -> Generator[Context]:
         _current.reset(token)
 
 
-def observe(what: str, value: Any) -> None:
+def observe(what: str, value: Any, *, atol: float = 0.0) -> None:
     """Note a value of the learner's. Tensors are copied, so that later changes do not reach it."""
     if isinstance(value, Tensor):
         value = value.detach().clone()
-    current().seen.append(Seen(what, value))
+    current().seen.append(Seen(what, value, atol))
