@@ -82,12 +82,15 @@ def test_where_rounding_alone_makes_other_numbers_no_line_is_wrong():
     wrong = problem.reference_text.replace("centred.square().mean", "centred.mean")
     verdict = run(Request(problem.name, problem.solution, source=wrong))
     assert verdict.first_line
-    assert "centred.mean" in verdict.first_line.code  # not the line before it, with inputs of a thousand
+    assert (
+        "centred.mean" in verdict.first_line.code
+    )  # not the line before it, with inputs of a thousand
 
 
-def test_a_check_of_tokens_leads_to_the_line_that_their_logits_come_from():
-    problem = find(18)
-    wrong = problem.reference_text.replace("x = x + _attend(", "x = x - _attend(")
+def test_what_a_check_goes_on_to_work_with_leads_to_its_line():
+    problem = find(5)
+    after, before = "self.resid_dropout(self.c_proj(", "self.c_proj(self.resid_dropout("
+    wrong = problem.reference_text.replace(after, before)
     verdict = run(Request(problem.name, problem.solution, source=wrong))
     assert verdict.first_line
-    assert "x = x - _attend(" in verdict.first_line.code
+    assert before in verdict.first_line.code  # the check counts zeros and compares no tensor
