@@ -188,7 +188,7 @@ def assert_every_parameter_moves(solution: Any) -> None:
     still = [
         name
         for name, g in right.gradients.items()
-        if _clear(right, name).any() and not step.move(name).any()
+        if right.clear[name].any() and not step.move(name).any()
     ]
     observe("parameters that do not move", still)
     if still:
@@ -201,16 +201,9 @@ def assert_every_parameter_moves(solution: Any) -> None:
         )
 
 
-def _clear(right: Again, name: str, share: float = 1e-3) -> Tensor:
-    """Where the gradient of a parameter is more than rounding (that of a bias of the keys is nothing else)."""
-    noise = 1e-5 * max(float(g.abs().max()) for g in right.gradients.values())
-    g = right.gradients[name].abs()
-    return g > max(share * float(g.max()), noise)
-
-
 def _far(step: Taken, right: Again) -> Tensor:
     """How far each weight went that has a clear gradient, in one row."""
-    return torch.cat([step.move(name)[_clear(right, name)].abs() for name in right.gradients])
+    return torch.cat([step.move(name)[right.clear[name]].abs() for name in right.gradients])
 
 
 def assert_downhill(solution: Any) -> None:
@@ -220,7 +213,7 @@ def assert_downhill(solution: Any) -> None:
         past.append(right)
         for name in right.gradients:
             signs = torch.stack([g.gradients[name].sign() for g in past if name in g.gradients])
-            agree = (signs == signs[0]).all(0) & torch.stack([_clear(g, name) for g in past]).all(0)
+            agree = (signs == signs[0]).all(0) & torch.stack([g.clear[name] for g in past]).all(0)
             assert_true(
                 not bool((step.move(name).sign() == signs[0])[agree].any()), f"update {number} moves `{name}` uphill",
                 because="Each update moves a weight against its gradient: where all gradients so far had one sign, "
@@ -266,7 +259,7 @@ def assert_optimizer_remembers(solution: Any) -> None:
     (_, _, first), (_, step, second), *_ = trained(solution).again
     far = torch.cat(
         [
-            step.move(name)[_clear(first, name) & _clear(second, name)].abs() / RATE
+            step.move(name)[first.clear[name] & second.clear[name]].abs() / RATE
             for name in second.gradients
             if name in first.gradients
         ]

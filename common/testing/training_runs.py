@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -93,6 +94,14 @@ class Again:
     loss: Tensor
     error: Tensor  # (B, T, V), by the logits
     gradients: Weights
+
+    @cached_property
+    def clear(self) -> Weights:
+        """Where each gradient is more than rounding (that of a bias of the keys is nothing else)."""
+        sizes = {name: g.abs() for name, g in self.gradients.items()}
+        largest = {name: float(g.max()) for name, g in sizes.items()}
+        noise = 1e-5 * max(largest.values(), default=0.0)
+        return {name: g > max(1e-3 * largest[name], noise) for name, g in sizes.items()}
 
 
 @dataclass(frozen=True, eq=False)
