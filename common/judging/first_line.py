@@ -26,6 +26,7 @@ _SILENT = {
     "sort", "topk", "argsort", "cumsum", "multinomial", "bincount", "unique",
     "rand", "rand_like", "randn", "randn_like", "bernoulli", "bernoulli_", "uniform_", "normal_",
 }  # fmt: skip
+_JOINS = ("cat", "stack")
 _HALF = (torch.bfloat16, torch.float16)  # rounded too much to be compared on another way
 _COARSE = 1e-3  # a check that allows so much computes where rounding alone makes other numbers
 _TRIED = 4  # failing checks that are looked at
@@ -173,6 +174,10 @@ def _origin(
     if len(lines) != 1:
         return None
     step = found[0]
+    if step.operation in _JOINS and known.match(step.value) == Match.UNKNOWN:
+        return (
+            None  # right parts side by side: a right run may do without, or take them apart again
+        )
     if step.operation.endswith("_like") or step.operation.startswith(("new_", "empty")):
         return None  # it is as it was made: what should be written into it is missing
     if any(_is_made_from_nothing(s) and not known.has_one_like(s.value) for s in found):
@@ -215,7 +220,7 @@ def _is_given(step: Step) -> bool:
 def _is_joined(step: Step, known: KnownValues) -> bool:
     """Whether it lays side by side what it was given, such as the biases of three layers."""
     given = [known.match(value) == Match.KNOWN for value in step.given]
-    return step.operation in ("cat", "stack") and not step.inputs and all(given)
+    return step.operation in _JOINS and not step.inputs and all(given)
 
 
 def _is_made_from_nothing(step: Step) -> bool:
