@@ -128,7 +128,9 @@ def assert_close(
     if place is None:
         return
     at = f" at {list(place)}" if place else ""
-    wanted = number(expected[place])
+    wanted, got = number(expected[place]), number(tensor[place])
+    if wanted == got:
+        wanted, got = (f"{float(value):.12g}" for value in (expected[place], tensor[place]))
     if tensor.is_floating_point() and tensor[place].isnan():
         lost = int(tensor.isnan().sum())
         share = f", {lost} of {tensor.numel()} values are" if tensor.numel() > 1 else ""
@@ -138,12 +140,7 @@ def assert_close(
         count = int((~_close(tensor, expected, atol, rtol)).sum())
         more = f", {count} of {tensor.numel()} values differ" if tensor.numel() > 1 else ""
         how = f"is wrong{at} (tolerance {atol:g}{more}):"
-    fail(
-        f"{what} {how}",
-        expected=wanted,
-        got=number(tensor[place]),
-        because=because,
-    )
+    fail(f"{what} {how}", expected=wanted, got=got, because=because)
 
 
 def assert_tokens(actual: Any, expected: Tensor, what: str, *, because: str = "") -> None:

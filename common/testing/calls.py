@@ -80,6 +80,7 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
             drawn = _RANDOM_IN_EVAL if [*module.parameters()] else _RANDOM_IN_A_FUNCTION
             because = drawn if torch.equal(*seeded) else _STATE_IN_EVAL
     assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
+    _assert_weights_are_read(module, *inputs, what=what)
     _assert_result_stays(module, second, *inputs, what=what)
     _assert_unchanged(module, before, what)
 
@@ -93,6 +94,27 @@ def _assert_unchanged(module: nn.Module, before: Mapping[str, Tensor], what: str
                 because="A forward pass leaves the module as it is. Methods that end in _ write in place, and so does "
                 "an nn.Embedding with max_norm.",
             )
+
+
+def _assert_weights_are_read(module: nn.Module, *inputs: Any, what: str) -> None:
+    """Check that nothing computed without a graph outlives a change of the weights."""
+    weights = {p: p.detach().clone() for p in module.parameters()}
+    if not weights:
+        return
+    with torch.no_grad():
+        for p in weights:
+            p.mul_(0.5)
+        after = module(*inputs)
+    with torch.enable_grad():
+        right = module(*inputs).detach()
+    with torch.no_grad():
+        for p, value in weights.items():
+            p.copy_(value)
+    assert_close(
+        after, right, f"{what} under torch.no_grad(), after every weight was halved in place,",
+        because="What was computed from the earlier weights is kept and used again where no gradients are taken. "
+        f"{OUTLIVES}",
+    )  # fmt: skip
 
 
 def _assert_result_stays(module: nn.Module, result: Tensor, *inputs: Any, what: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.testing.asserts import assert_close
+from common.testing.asserts import RTOL, assert_close
 from common.testing.context import current
 from common.testing.modules import draw
 
@@ -87,11 +87,12 @@ def assert_as_torch(
     for i, (my, their, start) in enumerate(zip(mine, theirs, parameters(dtype), strict=True)):
         still = not start.is_contiguous() and torch.equal(my, start)
         assert_close(
-            my.detach().float(),
-            their.detach().float(),
+            my.detach().double(),
+            their.detach().double(),
             f"parameter {i} of {name} {what}",
             because=_STILL if still else because,
             atol=atol,
+            rtol=min(atol, RTOL) if dtype == torch.float64 else RTOL,
         )
 
 

@@ -208,7 +208,7 @@ def test_a_closed_key_gets_a_weight_of_exactly_zero(solution):
         closed, torch.zeros_like(closed), "the weight of a key that the mask closes",
         because="The mask is True where a query may attend to a key. Where it is False the score is -inf before the "
         "softmax, and exp(-inf) is exactly 0, whatever the other scores are.",
-        atol=1e-12,
+        atol=0.0,
     )  # fmt: skip
 
 

@@ -161,7 +161,7 @@ def test_the_layers_have_the_names_and_shapes_of_gpt2(solution):
     assert_parameters(solution.MultiHeadAttention(CONFIG), shapes, "MultiHeadAttention")
 
 
-@pytest.mark.parametrize("length", [1, 6, N])
+@pytest.mark.parametrize("length", [1, 6, N, N + 2])
 def test_the_output_has_the_shape_of_the_input(solution, length):
     assert_shape(
         attention(solution)(text(length)), (B, length, C), "the output",

@@ -214,6 +214,15 @@ def test_the_rows_of_a_batch_do_not_mix(solution):
     assert_rows_independent(feed_forward(solution), text(), what="the output", other=draw("y", B=B, T=T, C=C))
 
 
+def test_a_long_text_gives_what_its_tokens_give_one_by_one(solution):
+    model, x = feed_forward(solution), draw("long", 1, 37, C)
+    alone = torch.cat([model(x[:, t : t + 1]) for t in range(x.size(1))], dim=1)
+    assert_close(
+        model(x), alone, "the output for a text of 37 tokens, set against each of them given alone,",
+        because="Each token goes through the same layers, whatever its place and however many there are.",
+    )  # fmt: skip
+
+
 def test_each_token_is_treated_alone(solution):
     model, x = feed_forward(solution), text()
     before, changed = model(x), x.clone()

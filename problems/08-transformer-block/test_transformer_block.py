@@ -363,16 +363,21 @@ def test_attn_pdrop_leaves_what_comes_out_of_c_proj_alone(solution):
     )
 
 
+def share_of_zeros(value):
+    return float((value == 0).float().mean())
+
+
 @pytest.mark.parametrize("name", ["attn", "mlp"])
 def test_resid_dropout_drops_what_a_sublayer_adds(solution, name):
     x = draw("x", 40, T, C)
-    assert_dropped(
-        added(solution, name, x, attn_pdrop=0.2, resid_pdrop=0.4), torch.arange(1.0, C + 1, device=x.device), 0.4,
-        "what "
-            f"{name} adds",
-        because=f"Inside {name} the output of c_proj goes through dropout once, with the rate resid_pdrop; "
-        "x and the sum are never dropped.",
-    )
+    model = block(solution, attn_pdrop=0.2, resid_pdrop=0.4).train()
+    out = added(solution, name, x, attn_pdrop=0.2, resid_pdrop=0.4)
+    says = f"Inside {name} the output of c_proj goes through dropout once, with the rate resid_pdrop; x and the sum "
+    says += "are never dropped."
+    sublayer = model.get_submodule(name)
+    if share_of_zeros(out) > 0.44 and hasattr(sublayer, "c_proj") and abs(share_of_zeros(sublayer(x)) - 0.4) < 0.04:
+        says += f" Called by itself `{name}` does so: the rest is dropped by the block, which drops nothing itself."
+    assert_dropped(out, torch.arange(1.0, C + 1, device=x.device), 0.4, f"what {name} adds", because=says)
     assert_drops_anew(block(solution, resid_pdrop=0.4).train(), x, what="the output")
 
 

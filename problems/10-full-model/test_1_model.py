@@ -195,6 +195,18 @@ def test_it_works_in_half_precision(solution):
     assert_half_precision(fill(solution.GPT2Model(config_of(solution, n_layer=1)), gain=0.5), text())
 
 
+def test_in_half_precision_a_long_text_has_all_its_positions(solution):
+    model = silence(gpt2(solution, n_positions=400))
+    model.wpe.weight.data[1::2] *= -1  # even and odd positions differ, and all else is alike
+    model.wpe.weight.data[2:] = model.wpe.weight.data[:2].repeat(199, 1)
+    out = model.to(torch.bfloat16).eval()(torch.zeros(1, 300, dtype=torch.long))
+    assert_close(
+        out[0, 2:].float(), out[0, :2].repeat(149, 1).float(), "the logits of 298 more equal tokens in bfloat16, where "
+        "position t has the vector of position t - 2,",
+        because="Positions are counted in int64: bfloat16 has no odd numbers above 256, nor float16 above 2048.",
+    )  # fmt: skip
+
+
 def test_it_moves_to_another_device(solution):
     assert_moves(gpt2(solution), text(), what="GPT2Model")
 

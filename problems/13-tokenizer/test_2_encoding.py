@@ -242,6 +242,14 @@ def test_special_tokens_have_the_ids_that_were_given(solution):
     assert_gives(call, lambda: ids, [300, 256, 700], because=says)
 
 
+def test_a_special_token_may_have_the_id_0(solution):
+    ranks = {bytes([b]): b + 1 for b in range(256)}
+    ids = [*solution.BPETokenizer(ranks, {"<|end|>": 0}).encode("ab<|end|>")]
+    says = "0 is an id like any other. In a condition it counts as False: ask with `in`, or compare with None."
+    call = "encode('ab<|end|>'), where <|end|> is 0 and every byte is one more than itself,"
+    assert_gives(call, lambda: ids, [98, 99, 0], because=says)
+
+
 def test_two_tokenizers_have_their_own_special_tokens(solution):
     given = [{"<|end|>": 300}, {"<|start|>": 300}, None]
     made = [solution.BPETokenizer(dict(BYTES), special) for special in given]

@@ -69,8 +69,9 @@ def assert_values(result, expected, because):
 # --- names ---------------------------------------------------------------------------------------
 
 
-def test_the_given_dict_and_its_tensors_stay_as_they_are(solution):
-    given, before = (published(prefix="transformer.", masks=True, head=True) for _ in range(2))
+@pytest.mark.parametrize("prefix", ["transformer.", ""], ids=["with prefix", "without prefix"])
+def test_the_given_dict_and_its_tensors_stay_as_they_are(solution, prefix):
+    given, before = (published(prefix=prefix, masks=True, head=True) for _ in range(2))
     solution.convert_hf_state_dict(given)
     assert_equal(
         sorted(set(before) ^ set(given)), [], "the list of keys that came to or went from the dict you were given",

@@ -322,13 +322,17 @@ def an_end():
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 1.0, "top_k": 1}], ids=["greedy", "drawn"])
-def test_a_row_that_has_ended_is_filled_with_eos(solution, options):
+@pytest.mark.parametrize("zero", [False, True], ids=["any token", "token 0"])
+def test_a_row_that_has_ended_is_filled_with_eos(solution, options, zero):
     eos, _, right = an_end()
-    assert_tokens(
-        written(solution, gpt2(), prompt(12), 4, **options, eos_id=eos), right, f"what is written with {options} and "
-            f"eos_id={eos}",
-        because="As in generate, a row that has drawn eos_id is filled with it, and the others go on.",
-    )
+    model, ids, names = gpt2(), prompt(12), torch.arange(V, device=right.device)
+    if zero:  # the two tokens change names
+        names[[0, eos]] = names[[eos, 0]]
+        model.wte.weight.data = model.wte.weight.data[names]
+    got = written(solution, model, names[ids], 4, **options, eos_id=int(names[eos]))
+    says = "As in generate, a row that has drawn eos_id is filled with it, and the others go on."
+    says += " 0 is a token like any other, though it counts as False: only None is none." if zero else ""
+    assert_tokens(got, names[right], f"what is written with {options} and eos_id={int(names[eos])}", because=says)
 
 
 def test_a_row_that_has_ended_takes_no_draw_from_the_others(solution):

@@ -237,6 +237,22 @@ def test_attention_drops_in_train_mode_only(solution):
     assert_drops_in_train_mode_only(lambda **more: attention(solution, **more), "attention")
 
 
+def test_dropout_acts_on_the_attention_weights(solution):
+    # A text of one token: its only weight, 1, is what may be dropped of each head.
+    x = vectors(1)[:1].expand(200, 1, C)
+    with torch.no_grad():
+        out = attention(solution, dropout_p=0.5).train()(x)[:, 0, 0]
+    levels = sorted({round(v, 4) for v in out.tolist()})
+    observe("different outputs", float(len(levels) > 2))
+    if len(levels) <= 2:
+        fail(
+            "in train mode, with dropout_p=0.5, the first channel of 200 equal texts of one token has too few values:",
+            expected="one for each set of heads whose weight is dropped, and 0", got=str(levels),
+            because="Dropout acts on the attention weights, after the softmax, and on the output. Before the softmax "
+            "it changes scores, and a token that sees itself alone has the weight 1 all the same.",
+        )  # fmt: skip
+
+
 def test_the_gradients_of_attention_are_right(solution):
     unnamed.assert_gradients_are_slopes(
         attention(solution), vectors(3), "the output of attention",

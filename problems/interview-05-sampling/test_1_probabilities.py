@@ -198,6 +198,15 @@ def test_top_k_keeps_the_k_largest_of_each_row(solution, k):
     )
 
 
+def test_the_kth_logit_is_each_rows_own(solution):
+    logits = rows([0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 90.0, 30.0, 60.0, 120.0])
+    assert_equal(
+        kept(probabilities(solution, logits, top_k=2)), [[3, 4], [1, 4]],
+        "for top_k=2 and logits (0, 1, 2, 3, 4) and (0, 90, 30, 60, 120), the list of tokens with any probability",
+        because="What is kept in a row depends on that row alone: the limit is its own k-th largest logit.",
+    )
+
+
 def test_what_top_k_leaves_is_a_distribution_again(solution):
     logits = some_logits()
     alone = (logits / 2).masked_fill(logits < logits.topk(4).values[:, -1:], -INF)
@@ -337,3 +346,12 @@ def test_a_value_that_makes_no_sense_is_refused(solution, name, value):
     call = f"sampling_probabilities(logits, {name}={value})"
     with assert_raises(ValueError, call, naming=[f"{value:g}"], because=because):
         solution.sampling_probabilities(some_logits(), **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("top_k", 0), ("top_p", 1.5)], ids=str)
+def test_it_is_refused_with_a_temperature_of_0_too(solution, name, value):
+    because = "All three values are looked at before anything is computed: greedy needs no top_k and no top_p, and yet "
+    because += "one that makes no sense is refused."
+    call = f"sampling_probabilities(logits, temperature=0, {name}={value})"
+    with assert_raises(ValueError, call, naming=[f"{value:g}"], because=because):
+        solution.sampling_probabilities(some_logits(), temperature=0, **{name: value})

@@ -240,6 +240,12 @@ def test_a_merge_that_does_not_occur_is_skipped(solution):
     assert_encodes(solution, "abz", merges, [259], says)
 
 
+def test_ids_that_only_begin_alike_are_not_merged(solution):
+    says = "The merge is of 97 and 10, and the text is 97, 101: ids are compared whole. Written into a string, 10 also "
+    says += "stands at the beginning of 101."
+    assert_encodes(solution, "ae", [(A, ord("\n"))], [A, ord("e")], says)
+
+
 def test_encode_uses_the_merges_it_is_given(solution):
     says = "encode learns nothing: the merges may come from another text, and (y, z) is the only one that fits."
     assert_encodes(solution, "ababab yz", [(X, Y), (Y, Z)], [A, B, A, B, A, B, ord(" "), 257], says)
