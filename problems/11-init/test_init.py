@@ -266,9 +266,11 @@ def test_matrices_that_write_to_the_stream_start_smaller(solution, ending):
     )
 
 
-@pytest.mark.parametrize(
-    "changes", [{"n_layer": 1}, {"n_layer": 11}, {"initializer_range": 0.02}, {"initializer_range": 0.4}], ids=str
-)
+CHANGES = [{"n_layer": 1}, {"n_layer": 11}, {"initializer_range": 0.02}, {"initializer_range": 0.4}]
+SQUARE = {"n_inner": CONFIG.n_embd}
+
+
+@pytest.mark.parametrize("changes", [*CHANGES, SQUARE], ids=str)
 def test_the_deviations_follow_the_config(solution, changes):
     config = config_with(**changes)
     tree = initialised(solution, config)
@@ -278,7 +280,8 @@ def test_the_deviations_follow_the_config(solution, changes):
     assert_deviations(
         [each(tree, ending)[-1] for ending in [*OTHERS, *TO_THE_STREAM]], config=config,
         because=f"Both numbers come from model.config, whose {field} is {value} here."
-        + " In h.0 to h.9 all are right: from h.10 on the number of a layer has two digits." * late,
+        + " In h.0 to h.9 all are right: from h.10 on the number of a layer has two digits." * late
+        + " c_fc and both c_proj have one shape then: their names tell them apart." * (changes == SQUARE),
     )
 
 
