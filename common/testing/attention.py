@@ -252,7 +252,7 @@ def assert_attn_dropout(model: Any, n_head: int, rate: float) -> None:
         rate,
         "the attention weights",
         because="attn_dropout has the rate attn_pdrop and is applied to the weights, after the softmax and before "
-        "they meet the values.",
+        f"they meet the values. attn_pdrop is {rate:g} here, and resid_pdrop is 0.",
     )
     assert_drops_anew(model, x, what="the output")
     assert_close(

@@ -160,8 +160,8 @@ def test_in_half_precision_a_long_text_has_all_its_positions(solution):
     config = tiny(n_positions=300)
     model = solution.Embeddings(config).to(torch.bfloat16).eval()
     tables = {name: table.detach() for name, table in model.named_parameters()}
-    out = model(torch.zeros(1, 300, dtype=torch.long))
-    right = tables["wte.weight"][0] + tables["wpe.weight"]
+    out = model(torch.ones(1, 300, dtype=torch.long))
+    right = tables["wte.weight"][1] + tables["wpe.weight"]
     small = out.shape == (1, 300, C) and torch.allclose(out[0, :256].float(), right[:256].float(), atol=1e-5)
     assert_close(
         out[0], right, "the output of 300 equal tokens in bfloat16",
@@ -223,6 +223,18 @@ def test_the_position_follows_the_place_and_nothing_else(solution):
     assert_close(
         out, table[:T].expand(B, T, C), "the output when wte is all zeros",
         because="What is left of row t is wpe[t], in every text of the batch: the positions are 0, 1, ..., T-1.",
+    )  # fmt: skip
+
+
+def test_token_0_takes_a_place_like_any_other(solution):
+    model, ids = embeddings(solution), some_ids()
+    ids[:, [1, 4]] = 0
+    with torch.no_grad():
+        model.wte.weight.zero_()
+    assert_close(
+        look_up(model, ids), model.wpe.weight[:T].expand(B, T, C),
+        "the output for texts that hold token 0, when wte is all zeros,",
+        because="The positions are 0, 1, ..., T-1, whatever the tokens are. GPT-2 has no padding: 0 is an id like any.",
     )  # fmt: skip
 
 

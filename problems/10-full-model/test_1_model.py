@@ -25,7 +25,7 @@ from common.testing import (
     fill,
     tiny,
 )
-from common.testing.calls import assert_nothing_is_kept
+from common.testing.calls import OUTLIVES, assert_nothing_is_kept
 from common.testing.causality import assert_finite
 from common.testing.comparisons import assert_half_precision
 
@@ -121,7 +121,7 @@ def test_two_models_do_not_share_weights(solution):
     assert_equal(
         [name for name, p in first.named_parameters() if any(p is q for q in theirs)], [],
         "the list of parameters that two models share",
-        because="Each model makes its layers anew, in __init__.",
+        because=f"Each model makes its layers anew, in __init__. {OUTLIVES}",
     )
 
 
@@ -199,7 +199,7 @@ def test_in_half_precision_a_long_text_has_all_its_positions(solution):
     model = silence(gpt2(solution, n_positions=400))
     model.wpe.weight.data[1::2] *= -1  # even and odd positions differ, and all else is alike
     model.wpe.weight.data[2:] = model.wpe.weight.data[:2].repeat(199, 1)
-    out = model.to(torch.bfloat16).eval()(torch.zeros(1, 300, dtype=torch.long))
+    out = model.to(torch.bfloat16).eval()(torch.ones(1, 300, dtype=torch.long))
     assert_close(
         out[0, 2:].float(), out[0, :2].repeat(149, 1).float(), "the logits of 298 more equal tokens in bfloat16, where "
         "position t has the vector of position t - 2,",
@@ -259,11 +259,13 @@ def seen_by_the_first_block(model, ids):
 
 def test_the_first_block_gets_token_plus_position(solution):
     model, ids = gpt2(solution), text()
+    ids[:, 1] = 0
     right = embedded(model, ids)
     for x in seen_by_the_first_block(model, ids):
         assert_close(
             x, right, "what the first block gets in eval mode",
-            because="The token at place t comes in as wte[id] + wpe[t], with t from 0, and nothing else is done to it.",
+            because="The token at place t comes in as wte[id] + wpe[t], with t from 0, and nothing else is done to it. "
+            "0, at t = 1 here, is an id like any: GPT-2 has no padding.",
         )
 
 

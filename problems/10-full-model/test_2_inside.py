@@ -225,7 +225,8 @@ def test_attn_dropout_reaches_the_blocks(solution):
             block.attn.c_proj.weight.copy_(torch.eye(C))
         assert_dropped(
             block(x).sub(x).round(decimals=4)[..., 0], 1.0, 0.4, "the attention weights of a block",
-            because="Inside a block the attention weights are dropped with the rate attn_pdrop.",
+            because="Inside a block the attention weights are dropped with the rate attn_pdrop: it is 0.4 here, and "
+            "the other rates are 0.",
         )
 
 
