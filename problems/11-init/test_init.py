@@ -159,6 +159,7 @@ def called(std, config=CONFIG):
     known = {
         "initializer_range": s, "initializer_range / sqrt(2 * n_layer)": s / math.sqrt(2 * n),
         "initializer_range / sqrt(n_layer)": s / math.sqrt(n), "initializer_range / (2 * n_layer)": s / (2 * n),
+        "initializer_range / (4 * n_layer), as (2 * n_layer) ** -1 / 2 gives it: ** comes before /": s / (4 * n),
         "initializer_range * sqrt(2 * n_layer)": s * math.sqrt(2 * n), "sqrt(initializer_range)": math.sqrt(s),
         "initializer_range squared": s * s, "initializer_range / 2": s / 2,
         "initializer_range / sqrt(2)": s / math.sqrt(2),
