@@ -58,6 +58,8 @@ class _Uncut(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if _is_of_a_maximum(func, args):
+            return func(*args, **kwargs)
         learn = any(t.requires_grad for t in tensors_in((args, kwargs)))
         places = Recording(self.module).places() if learn else ()
         taken_off = func in (Tensor.detach, torch.detach)
@@ -77,6 +79,12 @@ class _Uncut(TorchFunctionMode):
         """The line that switched gradients off for what is computed in these lines; 0 where none is known."""
         around = [s for s in self.switches if any(s.first <= line <= s.last for line in lines)]
         return around[-1].line if around else 0
+
+
+def _is_of_a_maximum(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Whether a maximum is computed, or taken off the way back: subtracted from scores it needs no gradient."""
+    made_by = getattr(args[0].grad_fn, "name", str)() if args and isinstance(args[0], Tensor) else ""
+    return getattr(func, "__name__", "") in ("max", "amax") or made_by.startswith(("Max", "Amax"))
 
 
 @dataclass(frozen=True)
