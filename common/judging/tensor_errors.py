@@ -26,8 +26,31 @@ def _told(*sizes: int) -> str:
     return f"{' and '.join(known)}. " if known else ""
 
 
+def _cut_from_the_front(scene: Scene) -> str:
+    """A slice such as mask[:T, :S] of a tensor with more axes, whose last ones were meant."""
+    for node in ast.walk(scene.tree or ast.Module([], [])):
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
+            tensor, cuts = scene.tensors.get(ast.unparse(node.value)), node.slice.elts
+            if (
+                tensor is not None
+                and all(isinstance(c, ast.Slice) for c in cuts)
+                and tensor.ndim > len(cuts)
+            ):
+                name, inside = (
+                    ast.unparse(node.value),
+                    ast.unparse(node)[len(ast.unparse(node.value)) + 1 : -1],
+                )
+                return (
+                    f"`{name}[{inside}]` cuts the first {len(cuts)} of its {tensor.ndim} axes: `{name}[..., {inside}]` "
+                    "cuts the last ones."
+                )
+    return ""
+
+
 def _do_not_line_up(scene: Scene, found: Match) -> str:
     a, b, axis = map(int, found.groups())
+    if cut := _cut_from_the_front(scene):
+        return cut
     names = {letter for size in (a, b) for letter in letters(size)}
     told = _told(a, b)
     if (before := earlier(a) or earlier(b)) and not (letters(a) and letters(b)):

@@ -83,7 +83,9 @@ class _Uncut(TorchFunctionMode):
 
 def _is_of_a_maximum(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
     """Whether a maximum is computed, or taken off the way back: subtracted from scores it needs no gradient."""
-    made_by = getattr(args[0].grad_fn, "name", str)() if args and isinstance(args[0], Tensor) else ""
+    made_by = (
+        getattr(args[0].grad_fn, "name", str)() if args and isinstance(args[0], Tensor) else ""
+    )
     return getattr(func, "__name__", "") in ("max", "amax") or made_by.startswith(("Max", "Amax"))
 
 

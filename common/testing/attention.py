@@ -141,7 +141,7 @@ def about_large_scores(found: Any) -> str:
     if isinstance(found, Tensor) and bool(found.isfinite().all()):
         return (
             "With scores in the thousands each row's weight lies almost whole on its largest open score, so a mask, a "
-            "scale or a maximum that is only nearly right shows here."
+            "scale, a maximum or a clamp that is only nearly right shows here."
         )
     return (
         "exp(89) is more than float32 can hold, and exp(-104) is 0. A softmax that subtracts each row's own maximum "

@@ -122,11 +122,9 @@ def assert_losses_before_the_update(solution: Any) -> None:
     """Check each loss against that of the step's own tokens and weights."""
     run = trained(solution)
     assert_equal(
-        len(run.losses),
-        STEPS,
-        f"the number of losses for num_steps={STEPS}",
+        len(run.losses), STEPS, f"the number of losses for num_steps={STEPS}",
         because="There is one for each step.",
-    )
+    )  # fmt: skip
     for number, _, right in run.again:
         assert_close(
             torch.tensor(run.losses[number - 1]), right.loss, f"the loss that train_gpt2 returns for step {number}",
@@ -140,7 +138,9 @@ def assert_losses_before_the_update(solution: Any) -> None:
 
 def assert_no_old_gradients(solution: Any) -> None:
     """Check that every backward() begins with no gradient."""
-    steps = [number for number, step in enumerate(trained(solution).steps, 1) if step.stale]
+    run = trained(solution)
+    steps = [number for number, step in enumerate(run.steps, 1) if step.stale]
+    still = [f" `{name}` never moves, either: {_NOT_GIVEN}" for name in run.never_moved[:1]]
     observe("steps that begin with old gradients", steps)
     if steps:
         fail(
@@ -148,10 +148,11 @@ def assert_no_old_gradients(solution: Any) -> None:
             expected="gradients that are None or zero before each backward()",
             got=f"old ones in {listed(steps)}",
             because="backward() adds to what is there, so the gradients are cleared between a step and the next "
-            "backward().",
+            f"backward().{''.join(still)}",
         )
 
 
+_NOT_GIVEN = "the optimizer moves and zero_grad() clears what was given to it, and nothing else."
 _WITH_GRADIENTS = (
     "In the end the parameters hold gradients, so backward() reached them. It is the optimizer's step() that moves "
     "weights, those that it was given when it was made: it is not called, or it was given others."
@@ -209,7 +210,13 @@ def _far(step: Taken, right: Again) -> Tensor:
 def assert_downhill(solution: Any) -> None:
     """Check that the first update goes against the gradient, and later ones where all gradients agree."""
     past: list[Again] = []
-    for number, step, right in trained(solution).again:
+    run = trained(solution)
+    back = (
+        f" In the end the weights are put back to those before step {run.put_back}."
+        if run.put_back
+        else ""
+    )
+    for number, step, right in run.again:
         past.append(right)
         for name in right.gradients:
             signs = torch.stack([g.gradients[name].sign() for g in past if name in g.gradients])
@@ -217,7 +224,7 @@ def assert_downhill(solution: Any) -> None:
             assert_true(
                 not bool((step.move(name).sign() == signs[0])[agree].any()), f"update {number} moves `{name}` uphill",
                 because="Each update moves a weight against its gradient: where all gradients so far had one sign, "
-                "the other way.",
+                f"the other way.{back}",
             )  # fmt: skip
 
 

@@ -155,6 +155,18 @@ class Training:
     replays: list[Again] | Exception
 
     @property
+    def never_moved(self) -> list[str]:
+        """The parameters that no step moves."""
+        return [n for n in self.steps[0].before if not any(s.move(n).any() for s in self.steps)]
+
+    @property
+    def put_back(self) -> int:
+        """The step whose weights before it are those of the end; 0 where none are."""
+        end, known = self.steps[-1].after, enumerate(self.steps, 1)
+        same = (i for i, s in known if all(torch.equal(w, end[n]) for n, w in s.before.items()))
+        return next(same, 0)
+
+    @property
     def again(self) -> Iterator[tuple[int, Taken, Again]]:
         """Each step beside what it should be."""
         if isinstance(self.replays, Exception):
