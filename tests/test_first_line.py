@@ -87,6 +87,22 @@ def test_where_rounding_alone_makes_other_numbers_no_line_is_wrong():
     )  # not the line before it, with inputs of a thousand
 
 
+def test_a_maximum_that_is_kept_off_the_way_back_is_no_cut():
+    problem = find("interview-03")
+    detached = problem.reference_text.replace(
+        "highest = scores.amax(dim, keepdim=True)",
+        "highest = scores.amax(dim, keepdim=True).detach()",
+    )
+    halved = detached.replace(
+        "weights.sum(dim, keepdim=True).clamp(min=0.5)",
+        "torch.maximum(weights.sum(dim, keepdim=True), torch.ones(()))",
+    )
+    assert halved != detached != problem.reference_text
+    verdict = run(Request(problem.name, problem.solution, source=halved))
+    assert verdict.wrong
+    assert not any("It is cut in" in outcome.because for outcome in verdict.wrong)
+
+
 def test_what_a_check_goes_on_to_work_with_leads_to_its_line():
     problem = find(5)
     after, before = "self.resid_dropout(self.c_proj(", "self.c_proj(self.resid_dropout("

@@ -8,6 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from common.course.catalogue import find
+from common.judging.records import Request
+from common.judging.runner import run
 from common.testing.asserts import CheckFailed
 from common.testing.axes import name_sizes, named
 from common.testing.comparisons import assert_gradients_of
@@ -86,3 +89,35 @@ def test_nothing_is_said_of_the_way_back_where_the_values_are_wrong():
     with surroundings(), pytest.raises(CheckFailed) as failed:
         assert_gradients_of(lambda x: x**2, lambda x: x**3, {"x": torch.tensor([0.5, 2.0])})
     assert failed.value.because == ""
+
+
+LEARNS = "        optimizer.step()\n"
+LEFT_OUT = ("Adam(model.parameters(),", "Adam([p for p in model.parameters() if p.ndim > 1],")
+PUT_BACK = (
+    LEARNS,
+    "        if not losses:\n"
+    "            best = [p.detach().clone() for p in model.parameters()]\n"
+    f"{LEARNS}"
+    "        if len(losses) + 1 == num_steps:\n"
+    "            with torch.no_grad():\n"
+    "                for p, b in zip(model.parameters(), best):\n"
+    "                    p.copy_(b)\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(LEFT_OUT, "never moves, either: the optimizer moves"), (PUT_BACK, "those before step 1")],
+    ids=["never given to the optimizer", "put back at the end"],
+)
+def test_what_training_leaves_out_or_takes_back_is_told(change: tuple[str, str], says: str):
+    problem = find(12)
+    verdict = run(
+        Request(
+            problem.name,
+            problem.solution,
+            source=problem.reference_text.replace(*change),
+            cause=False,
+        )
+    )
+    assert any(says in outcome.because for outcome in verdict.wrong)

@@ -46,6 +46,7 @@ SLIPS = [
     ("x[..., :7].masked_fill(bools.float(), 0)", "bool tensor"),
     ("x.masked_fill(None, 0.0)", "does not take"),
     ("x + bools", "line up"),
+    ("x + y[:1, :5]", r"`y\[\.\.\., :1, :5\]` cuts the last ones"),
     ("x.transpose(1, 2).view(2, 105).view(15)", "reshape"),
     ("x.view(2, 7, 4, 4)", "number of elements"),
     ("x.view(2, 7, 3, 15 / 3)", "whole number"),
