@@ -136,7 +136,20 @@ def _scene(error: BaseException, frame: FrameType, line: int) -> Scene:
             value = _value(node, frame)
             if value is not None or isinstance(node, ast.Name):
                 values[ast.unparse(node)] = value
-    return Scene(error, expression.strip(), values)
+    return Scene(error, expression.strip(), values, _meant(error, frame))
+
+
+def _meant(error: BaseException, frame: FrameType) -> str:
+    """What the code may have meant by a name that is not defined: an attribute of self, a name like it, torch's own."""
+    name = error.name if isinstance(error, NameError) else None
+    if not name:
+        return ""
+    if hasattr(frame.f_locals.get("self"), name):
+        return f"self.{name}"
+    known = {**frame.f_builtins, **frame.f_globals, **frame.f_locals}
+    modules = [as_ for as_, value in known.items() if isinstance(value, ModuleType)]
+    of_module = [f"{as_}.{name}" for as_ in modules if hasattr(known[as_], name)]
+    return alike(name, frame.f_locals) or next(iter(of_module), "") or alike(name, known)
 
 
 def _expression(trace: TracebackType | None, frame: FrameType) -> str:

@@ -29,6 +29,7 @@ class Scene:
     error: BaseException
     expression: str = ""
     values: dict[str, object] = field(default_factory=dict)  # by how they are written: "self.mask"
+    meant: str = ""  # for a name that is not defined: what has one like it
     own_guard: bool = False  # an `assert` or `raise` in the file under test
     other_guard: bool = False  # one in an earlier part that it calls
 

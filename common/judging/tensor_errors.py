@@ -257,6 +257,7 @@ RULES: list[Rule] = [
     (r"only implemented on integer and Boolean-type tensors", "~ turns a bool tensor around, and here it meets numbers: compare first, ~(mask > 0), or make the mask with dtype=torch.bool."),
     (r"with two bool tensors is not supported", "Of two masks write & (and), | (or), ^ (different) and ~ (not)."),
     (r"type must be tuple of ints, ?but got float|must be tuple of ints, not float|must be int, not float", "A size has to be a whole number: `/` gives a float, `//` an int."),
+    (r"type must be tuple of ints, ?but got (\w+)|must be tuple of ints, not (\w+)", "Sizes and axes are whole numbers, and here something else stands among them."),
     (r"einsum\(\): the number of subscripts in the equation \((\d+)\) does not match the number of dimensions \((\d+)\)", r"The equation names \1 axes of a tensor that has \2."),
     (r"einsum\(\):", "The equation needs as many groups before -> as there are tensors, a letter for each axis, and after -> only letters that stand before it."),
     (r"Expected all tensors to be on the same device|device type at start of device string", "A tensor lies on another device: make it with device=x.device."),

@@ -144,7 +144,8 @@ def _left_out(scene: Scene) -> str:
 
 
 def _name(scene: Scene, found: Match) -> str:
-    return f"The name {found[1]} is not defined where it is used: is it imported, or meant to be self.{found[1]}?"
+    meant = f"did you mean `{scene.meant}`?" if scene.meant else "is it imported, or set further down?"
+    return f"The name {found[1]} is not defined where it is used: {meant}"
 
 
 def _missing_argument(scene: Scene, found: Match) -> str:
