@@ -144,7 +144,9 @@ def _left_out(scene: Scene) -> str:
 
 
 def _name(scene: Scene, found: Match) -> str:
-    meant = f"did you mean `{scene.meant}`?" if scene.meant else "is it imported, or set further down?"
+    meant = (
+        f"did you mean `{scene.meant}`?" if scene.meant else "is it imported, or set further down?"
+    )
     return f"The name {found[1]} is not defined where it is used: {meant}"
 
 

@@ -63,6 +63,12 @@ def test_the_id_of_a_byte_is_its_rank(solution):
     assert_ids(solution, "ié", SHIFTED, ["i", b"\xc3", b"\xa9"], says, " where the bytes have other ranks")
 
 
+def test_a_token_may_come_of_either_of_two_pairs(solution):
+    says = "'abc' is made of 'ab' and 'c', or of 'a' and 'bc': any two neighbours that make a token of the table are "
+    says += "merged, the lowest rank first. Here that is 'ab', then the 'bc' at the end, and then 'ab' with 'c'."
+    assert_ids(solution, "abcbc", ranks_of("ab", "bc", "abc"), ["abc", "bc"], says, " where ab is the first merge")
+
+
 def test_the_order_of_the_dict_does_not_matter(solution):
     ranks = dict(reversed(ranks_of("ab", "bc", "abc").items()))
     says = "A rank is the value in the dict, wherever the entry stands; this dict lists the last merge first."

@@ -64,11 +64,13 @@ def assert_item(dataset, index, start, context_length, what, because):
 
 def test_two_datasets_do_not_share_anything(solution):
     first = windows(solution)
+    before = count_of(first)
     second = solution.SlidingWindowDataset(torch.tensor(IDS[30:50]), 4, 2)
     second[0]
     says = "Two datasets are made, one for training and one for validation, and each keeps its own ids and sizes. "
     says += OUTLIVES
-    assert_equal(count_of(first), 6, "the number of windows of a dataset, after another one was made,", because=says)
+    what = "the number of windows of a dataset, after another one was made,"
+    assert_equal(count_of(first), before, what, because=says)
     assert_item(first, 2, 6, 5, "item 2, after another dataset was made,", says)
     assert_gives("the list of the other's inputs", lambda: item(second, 1)[0].tolist(), IDS[32:36], because=says)
 

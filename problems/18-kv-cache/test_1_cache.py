@@ -65,10 +65,10 @@ def test_the_first_tokens_come_back_as_they_are(solution):
 
 @pytest.mark.parametrize("lengths", [(6, 1), (1, 1, 1), (6, 2, 1)], ids=str)
 def test_new_tokens_come_after_the_old_ones(solution, lengths):
-    (new_keys, new_values), cache = pieces(*lengths), solution.KVCache()
+    (new_keys, new_values), right, cache = pieces(*lengths), [*pieces(*lengths)], solution.KVCache()
     for i, pair in enumerate(zip(new_keys, new_values, strict=True), 1):
         result = appended(cache, *pair)
-        for name, got, parts in zip(("keys", "values"), result, (new_keys, new_values), strict=True):
+        for name, got, parts in zip(("keys", "values"), result, right, strict=True):
             assert_close(
                 got, torch.cat(parts[:i], dim=2), f"the {name} after {i} of the appends of {lengths} tokens",
                 because="All tokens so far come back in the order of the text, the oldest first, as what is kept of "
