@@ -210,7 +210,7 @@ class _Worker:
         assert self.process.stdin
         self.process.stdin.close()
         try:
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(3.0 if self.busy else 0.2):
                 with contextlib.suppress(WorkerGone):
                     await self._until_idle()  # a child that was begun unheard would hold the pipe
                 await self.process.wait()

@@ -80,7 +80,6 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
             drawn = _RANDOM_IN_EVAL if [*module.parameters()] else _RANDOM_IN_A_FUNCTION
             because = drawn if torch.equal(*seeded) else _STATE_IN_EVAL
     assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
-    _assert_weights_are_read(module, *inputs, what=what)
     _assert_result_stays(module, second, *inputs, what=what)
     _assert_unchanged(module, before, what)
 
@@ -96,7 +95,7 @@ def _assert_unchanged(module: nn.Module, before: Mapping[str, Tensor], what: str
             )
 
 
-def _assert_weights_are_read(module: nn.Module, *inputs: Any, what: str) -> None:
+def assert_weights_are_read(module: nn.Module, *inputs: Any, what: str) -> None:
     """Check that nothing computed without a graph outlives a change of the weights."""
     weights = {p: p.detach().clone() for p in module.parameters()}
     if not weights:

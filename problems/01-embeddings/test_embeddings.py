@@ -31,7 +31,7 @@ from common.testing import (
     observe,
     tiny,
 )
-from common.testing.calls import assert_nothing_is_kept
+from common.testing.calls import assert_nothing_is_kept, assert_weights_are_read
 from common.testing.causality import assert_finite
 
 CONFIG = tiny()
@@ -131,6 +131,7 @@ def test_the_ids_are_left_as_they_were(solution):
 
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(embeddings(solution), some_ids(), what="the output")
+    assert_weights_are_read(embeddings(solution), some_ids(), what="the output")
 
 
 @pytest.mark.parametrize("lengths", [(5, T), (N, 2), (1, 2)], ids=str)
