@@ -211,7 +211,9 @@ class _Worker:
         self.process.stdin.close()
         try:
             async with asyncio.timeout(3.0 if self.busy else 0.2):
-                with contextlib.suppress(WorkerGone):
+                with contextlib.suppress(
+                    WorkerGone, RuntimeError
+                ):  # or somebody else listens to it
                     await self._until_idle()  # a child that was begun unheard would hold the pipe
                 await self.process.wait()
         except TimeoutError:
