@@ -122,7 +122,7 @@ def _numbers(seen: Seen) -> bool:
 
 
 def _is_table(value: Tensor) -> bool:
-    """Whether its entries are so many, and so different, that they equal others by no accident."""
+    """Whether its entries are so many that they equal others by no accident."""
     return value.is_floating_point() and value.numel() > 4
 
 
@@ -175,9 +175,7 @@ def _origin(
         return None
     step = found[0]
     if step.operation in _JOINS and known.match(step.value) == Match.UNKNOWN:
-        return (
-            None  # right parts side by side: a right run may do without, or take them apart again
-        )
+        return None  # right parts side by side: a right run may do without, or take them apart
     if step.operation.endswith("_like") or step.operation.startswith(("new_", "empty")):
         return None  # it is as it was made: what should be written into it is missing
     if any(_is_made_from_nothing(s) and not known.has_one_like(s.value) for s in found):

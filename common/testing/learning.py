@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common.testing.asserts import assert_close, assert_equal, assert_true, fail
 from common.testing.context import observe
-from common.testing.training_runs import BLOCK, RATE, STEPS, Again, Taken, listed, trained
+from common.testing.training_runs import BLOCK, RATE, STEPS, Again, Taken, Training, listed, trained
 
 # --- the loss ------------------------------------------------------------------------------------
 
@@ -140,9 +140,9 @@ def assert_no_old_gradients(solution: Any) -> None:
     """Check that every backward() begins with no gradient."""
     run = trained(solution)
     steps = [number for number, step in enumerate(run.steps, 1) if step.stale]
-    still = [f" `{name}` never moves, either: {_NOT_GIVEN}" for name in run.never_moved[:1]]
     observe("steps that begin with old gradients", steps)
     if steps:
+        still = [f" `{name}` never moves, either: {_NOT_GIVEN}" for name in run.never_moved[:1]]
         fail(
             f"in step {steps[0]} backward() adds to gradients that are there already:",
             expected="gradients that are None or zero before each backward()",
@@ -207,24 +207,25 @@ def _far(step: Taken, right: Again) -> Tensor:
     return torch.cat([step.move(name)[right.clear[name]].abs() for name in right.gradients])
 
 
+def _put_back(run: Training) -> str:
+    step = run.put_back
+    return f" In the end the weights are put back to those before step {step}." if step else ""
+
+
 def assert_downhill(solution: Any) -> None:
     """Check that the first update goes against the gradient, and later ones where all gradients agree."""
     past: list[Again] = []
     run = trained(solution)
-    back = (
-        f" In the end the weights are put back to those before step {run.put_back}."
-        if run.put_back
-        else ""
-    )
     for number, step, right in run.again:
         past.append(right)
         for name in right.gradients:
             signs = torch.stack([g.gradients[name].sign() for g in past if name in g.gradients])
             agree = (signs == signs[0]).all(0) & torch.stack([g.clear[name] for g in past]).all(0)
+            uphill = (step.move(name).sign() == signs[0])[agree]
             assert_true(
-                not bool((step.move(name).sign() == signs[0])[agree].any()), f"update {number} moves `{name}` uphill",
+                not bool(uphill.any()), f"update {number} moves `{name}` uphill",
                 because="Each update moves a weight against its gradient: where all gradients so far had one sign, "
-                f"the other way.{back}",
+                f"the other way.{_put_back(run) if uphill.any() else ''}",
             )  # fmt: skip
 
 
