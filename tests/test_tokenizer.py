@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import tempfile
 import unicodedata
 from functools import cache
 from types import ModuleType
@@ -45,6 +47,14 @@ def tokenizers() -> tuple[Any, Any]:
     ranks = gpt2_tokenizer()._mergeable_ranks
     make = reference().BPETokenizer
     return make(ranks), make(ranks, {END: 50256})
+
+
+def test_no_copies_are_put_where_another_account_may_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+    assert gpt2_tokenizer.__wrapped__().n_vocab == 50257
+    assert not [*tmp_path.iterdir()]
+    assert "TIKTOKEN_CACHE_DIR" not in os.environ
 
 
 @settings(max_examples=2500, deadline=None, suppress_health_check=list(HealthCheck), database=None)

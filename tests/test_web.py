@@ -277,7 +277,7 @@ def _children(pid: int) -> list[int]:
 
 def _left(pids: list[int]) -> list[int]:
     """Those that do not end within some seconds."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while any(map(_alive, pids)) and time.monotonic() < end:
         time.sleep(0.05)
     return [pid for pid in pids if _alive(pid)]

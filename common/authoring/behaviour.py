@@ -14,9 +14,10 @@ from common.errors import CourseError, UsageError
 from common.grading import table
 from common.grading.marks import read_scheme
 from common.judging import loading
+from common.judging.causes import Certainty, Diagnosis
 from common.judging.collecting import checks_of
 from common.judging.diagnosis import diagnose, module_with, trouble_with
-from common.judging.records import Certainty, Diagnosis, Outcome, Status
+from common.judging.records import Outcome, Status
 from common.judging.runner import outcomes_of
 
 FEWEST_MISTAKES, FEWEST_RIGHT = 8, 3

@@ -15,10 +15,11 @@ from common.course.mistakes import DoesNotApply, Mistake
 from common.errors import CourseError
 from common.files import content
 from common.judging import loading
+from common.judging.causes import Certainty, Diagnosis
 from common.judging.checks import Check
 from common.judging.evidence import ENOUGH, alike, strength
 from common.judging.limited import limited
-from common.judging.records import Certainty, Diagnosis, Outcome, Status
+from common.judging.records import Outcome, Status
 from common.testing.context import current
 
 # Seconds of computing, not of waiting, so that what is said does not hang on what else the machine does.

@@ -15,10 +15,11 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from common.judging.causes import FirstLine
 from common.judging.checks import Check
 from common.judging.known_values import KnownValues, Match
 from common.judging.recording import Recording, Step, line_of
-from common.judging.records import FirstLine, Outcome, Status
+from common.judging.records import Outcome, Status
 from common.testing.context import Seen
 
 # Where entries are sorted or counted, equal values meet by accident; where they are drawn, they never do.

@@ -6,10 +6,11 @@ import time
 from collections.abc import Sequence
 
 from common.course.catalogue import Problem
+from common.judging.causes import Group
 from common.judging.checks import Check
 from common.judging.diagnosis import PATIENCE, Bank, Made
 from common.judging.evidence import ENOUGH
-from common.judging.records import Group, Outcome, Status
+from common.judging.records import Outcome, Status
 
 
 def grouped(

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import signal
 import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
+
+_AGAIN = 0.2  # seconds; an interrupt is lost where it meets a callback of the interpreter's own
 
 
 @contextmanager
 def limited(seconds: float) -> Generator[None]:
-    """Raise TimeoutError when the block takes longer; Ctrl-C stays Ctrl-C.
+    """Raise TimeoutError when the block takes longer; Ctrl-C stays Ctrl-C. For the main thread."""
+    over, done = threading.Event(), threading.Event()
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # as in a worker, or behind `&`
+    if ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    Where Ctrl-C is ignored nothing is raised: such a process has somebody above it who watches the clock.
-    """
-    over = threading.Event()
+    def watch() -> None:
+        wait = seconds
+        while not done.wait(wait):
+            over.set()
+            _thread.interrupt_main()
+            wait = _AGAIN
 
-    def end() -> None:
-        over.set()
-        _thread.interrupt_main()
-
-    alarm = threading.Timer(seconds, end)
-    alarm.daemon = True
-    alarm.start()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     try:
         yield
     except KeyboardInterrupt:
         if not over.is_set():
             raise
         raise TimeoutError(f"took longer than {seconds:g} seconds") from None
-    else:
-        alarm.cancel()
-        if over.is_set():  # it ended in this very moment: the interrupt is on its way
-            with contextlib.suppress(KeyboardInterrupt):
-                time.sleep(0.5)
     finally:
-        alarm.cancel()
+        # An interrupt may be on its way in this very moment, too.
+        with contextlib.suppress(KeyboardInterrupt):
+            done.set()
+            watcher.join()
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)

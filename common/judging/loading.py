@@ -141,6 +141,12 @@ def execute(
     return module
 
 
+def forget(module: ModuleType) -> None:
+    """Let go of a module that was executed from source text."""
+    sys.modules.pop(module.__name__, None)
+    linecache.cache.pop(f"<{module.__name__}>", None)
+
+
 def learners_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
     """The frames of a traceback that run code loaded here, the innermost last."""
     return [

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from common.judging.causes import Certainty, Diagnosis, FirstLine, Group, Mend
 from common.judging.excerpt import Excerpt
 
 _ALIKE = 1.5  # a ratio nearer to 1 is noise, or taste
@@ -70,58 +71,6 @@ class Outcome:
         name, _, case = self.name.removeprefix("test_").removesuffix("[]").partition("[")
         name = re.sub(r"(\d)e_(\d)", r"\1e-\2", name).replace("_", " ")  # 1e_5 is a number
         return name + (f" ({case[:-1]})" if case else "")
-
-
-@dataclass(frozen=True)
-class FirstLine:
-    """The line of the file that makes the first tensor of which a right run has no equal.
-
-    Args:
-        moved: it has the right numbers in other places. note: what is peculiar about the call.
-        reads: the lines that made what it works on.
-    """
-
-    line: int
-    code: str
-    moved: bool = False
-    reads: tuple[int, ...] = ()
-    note: str = ""
-
-    @property
-    def sentence(self) -> str:
-        how = ": it has the right numbers in other places" if self.moved else ""
-        said = f"Line {self.line}, `{self.code}`, makes the first tensor that a right run never has{how}."
-        return f"{said} {self.note}".strip()
-
-
-class Certainty(StrEnum):
-    CAUSE = "cause"  # one known mistake gives all that was seen
-    EITHER = "either"  # several do, and cannot be told apart
-    TOGETHER = "together"  # two at once do
-    LIKELY = "likely"  # one gives most of it
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """Known mistakes that produce what the learner's code produced."""
-
-    certainty: Certainty
-    names: tuple[str, ...]
-    says: tuple[str, ...]
-    check: str  # the check whose result they match
-    explains: int = 0  # how many of the failing checks
-
-
-@dataclass(frozen=True)
-class Group:
-    """Failing checks of one cause.
-
-    Args:
-        says: the cause; several sentences where it is one of them, none where it is not known.
-    """
-
-    checks: tuple[str, ...]
-    says: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,6 +178,7 @@ class Verdict:
     outcomes: tuple[Outcome, ...] = ()
     diagnosis: Diagnosis | None = None
     first_line: FirstLine | None = None
+    mends: tuple[Mend, ...] = ()
     groups: tuple[Group, ...] = ()
     cost: Cost | None = None
     examples: tuple[Example, ...] = ()
@@ -285,6 +235,7 @@ class Verdict:
                 ),
                 "diagnosis": found and Diagnosis(**_tuples(found, certainty=Certainty)),
                 "first_line": data["first_line"] and FirstLine(**_tuples(data["first_line"])),
+                "mends": tuple(Mend(**m) for m in data["mends"]),
                 "cost": data["cost"] and Cost(**data["cost"]),
                 "groups": tuple(Group(**_tuples(g)) for g in data["groups"]),
                 "examples": tuple(Example(**_tuples(e)) for e in data["examples"]),

@@ -7,15 +7,8 @@ import textwrap
 from collections.abc import Sequence
 
 from common.course.catalogue import Problem, find, problems, shown
-from common.judging.records import (
-    MORE_PRINTED,
-    Certainty,
-    Diagnosis,
-    Ended,
-    Outcome,
-    Status,
-    Verdict,
-)
+from common.judging.causes import Certainty, Diagnosis, mended
+from common.judging.records import MORE_PRINTED, Ended, Outcome, Status, Verdict
 from common.shell import gpt2
 
 WIDTH = 80
@@ -41,7 +34,8 @@ def holds_back(verdict: Verdict) -> bool:
     """Whether the report can say more than what was seen."""
     if verdict.partial or not verdict.wrong:
         return False
-    return bool(verdict.diagnosis or verdict.first_line or verdict.shown.because)
+    known = verdict.diagnosis or verdict.first_line or verdict.mends
+    return bool(known or verdict.shown.because)
 
 
 def _head(problem: Problem, verdict: Verdict) -> str:
@@ -67,6 +61,8 @@ def _by_cause(problem: Problem, verdict: Verdict) -> list[str]:
             lines += [f"FAILED  {outcome.sentence}", *("  " + fact for fact in outcome.facts)]
             lines += ["  " + outcome.because] if outcome.because else []
     todo = sum(o.status == Status.TODO for o in verdict.outcomes)
+    if verdict.mends:
+        lines += [mended(verdict.mends, len(verdict.outcomes) - todo), ""]
     count = f"{verdict.passed} of {len(verdict.outcomes)} checks pass"
     return [*lines, count + (f"; {todo} wait for code not written yet." if todo else ".")]
 
@@ -98,7 +94,9 @@ def _body(problem: Problem, verdict: Verdict, width: int, *, cause: bool) -> lis
     lines += _printed([first])
     if verdict.diagnosis and cause:
         lines += cause_lines(verdict.diagnosis, len(verdict.wrong))
-    if verdict.first_line and cause and first.status != Status.ERROR:
+    if verdict.mends and cause:
+        lines.append(mended(verdict.mends, len(outcomes) - len(todo)))
+    elif verdict.first_line and cause and first.status != Status.ERROR:
         lines.append(verdict.first_line.sentence)
     others = len(verdict.wrong) - 1
     if others:

@@ -11,6 +11,7 @@ import torch
 from common.course.catalogue import Problem, find
 from common.errors import UsageError
 from common.judging import loading
+from common.judging.causes import Certainty, Diagnosis
 from common.judging.checks import Check
 from common.judging.collecting import checks_of
 from common.judging.cost import cost
@@ -20,9 +21,10 @@ from common.judging.first_line import first_in_float32, first_wrong_line
 from common.judging.first_tensor import excerpt_of
 from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
+from common.judging.mending import mends
 from common.judging.not_numbers import first_not_a_number
 from common.judging.picturing import picture_of
-from common.judging.records import Certainty, Cost, Diagnosis, Outcome, Request, Status, Verdict
+from common.judging.records import Cost, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
 from common.judging.way_back import where_it_is_cut
 from common.testing.calls import NOTHING_KEPT, OUTLIVES
@@ -74,7 +76,7 @@ def run(
         whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
         seen = Verdict(request, outcomes=tuple(outcomes), whole=whole)
         on_checked(replace(seen, partial=asks))
-        diagnosis, line, groups = None, None, ()
+        diagnosis, line, groups, changes = None, None, (), ()
         if asks:
             diagnosis = diagnose(problem, checks, outcomes, budget=budget)
             outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
@@ -82,6 +84,10 @@ def run(
             # What a line gives wrongly in a later call is not what keeps something for it.
             stateful = any(o.because.startswith((_KEPT, NOTHING_KEPT)) for o in outcomes)
             pairs = [*zip(checks, outcomes, strict=True)]
+            certain = diagnosis and diagnosis.certainty in (Certainty.CAUSE, Certainty.EITHER)
+            if whole and not certain and not stateful:
+                changes = mends(request, checks, outcomes)
+                diagnosis = None if changes else diagnosis
             line = None if stateful else first_wrong_line(pairs, module, reference)
             groups = grouped(problem, checks, outcomes) if request.by_cause else ()
             outcomes = _with_excerpt(problem, checks, outcomes, diagnosis)
@@ -91,6 +97,7 @@ def run(
         outcomes=tuple(outcomes),
         diagnosis=diagnosis,
         first_line=line,
+        mends=changes,
         groups=groups,
         cost=measured,
     )

