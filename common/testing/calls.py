@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.testing.asserts import assert_close, assert_identical, assert_tensor, fail
+from common.testing.asserts import assert_close, assert_identical, assert_tensor, assert_true, fail
 from common.testing.context import observe
 
 OUTLIVES = (
@@ -99,7 +99,7 @@ def assert_weights_are_read(module: nn.Module, *inputs: Any, what: str) -> None:
     """Check that nothing computed without a graph outlives a change of the weights."""
     weights = {p: p.detach().clone() for p in module.eval().parameters()}
     with torch.no_grad():
-        module(*inputs)
+        first = module(*inputs)
         for p in weights:
             p.mul_(0.5)
         after = module(*inputs)
@@ -108,6 +108,10 @@ def assert_weights_are_read(module: nn.Module, *inputs: Any, what: str) -> None:
     with torch.no_grad():
         for p, value in weights.items():
             p.copy_(value)
+    assert_true(
+        not torch.equal(first, after), f"{what} is the same after every weight was halved in place",
+        because=f"What was computed from the earlier weights is kept and used again. {OUTLIVES}",
+    )  # fmt: skip
     assert_close(
         after, right, f"{what} under torch.no_grad(), after every weight was halved in place,",
         because="What was computed from the earlier weights is kept and used again where no gradients are taken. "

@@ -28,7 +28,7 @@ from common.testing import (
     tiny,
     twins,
 )
-from common.testing.calls import assert_nothing_is_kept
+from common.testing.calls import assert_nothing_is_kept, assert_weights_are_read
 from common.testing.causality import assert_finite
 from common.testing.comparisons import (
     assert_half_precision,
@@ -96,6 +96,7 @@ def test_the_input_is_left_as_it_was(solution):
 
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(attention(solution), text(), what="the output of SelfAttention")
+    assert_weights_are_read(attention(solution), text(), what="the output of SelfAttention")
 
 
 def test_train_mode_gives_the_same(solution):

@@ -36,7 +36,7 @@ from common.testing.attention import (
     assert_single_token_gets_its_value,
     assert_weights_sum_to_one,
 )
-from common.testing.calls import assert_nothing_is_kept
+from common.testing.calls import assert_nothing_is_kept, assert_weights_are_read
 from common.testing.causality import assert_finite, assert_sees_every_token
 from common.testing.comparisons import (
     assert_half_precision,
@@ -183,6 +183,7 @@ def test_the_input_is_left_as_it_was(solution):
 
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(attention(solution), text(), what="the output")
+    assert_weights_are_read(attention(solution), text(), what="the output")
 
 
 @pytest.mark.parametrize("lengths", [(6, T), (N, 2)], ids=str)

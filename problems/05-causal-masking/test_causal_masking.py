@@ -39,7 +39,7 @@ from common.testing.attention import (
     assert_single_token_gets_its_value,
     assert_weights_sum_to_one,
 )
-from common.testing.calls import assert_nothing_is_kept
+from common.testing.calls import assert_nothing_is_kept, assert_weights_are_read
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
 from common.testing.comparisons import (
     assert_half_precision,
@@ -145,6 +145,7 @@ def test_the_input_is_left_as_it_was(solution):
 
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(attention(solution), text(), what="the output")
+    assert_weights_are_read(attention(solution), text(), what="the output")
 
 
 @pytest.mark.parametrize("lengths", [(6, T), (N, 2), (1, 2)], ids=str)
@@ -219,6 +220,7 @@ def test_scores_are_scaled_by_the_root_of_the_head_size(solution):
 
 def test_the_output_is_that_of_fused_attention(solution):
     assert_equals_torchs_attention(attention(solution), text(), H, causal=True)
+    assert_equals_torchs_attention(attention(solution, n_positions=130), text(130), H, causal=True)
 
 
 def test_each_step_gives_what_the_reference_gives(solution, reference):

@@ -28,7 +28,7 @@ from common.testing import (
     tiny,
     twins,
 )
-from common.testing.calls import OUTLIVES, assert_nothing_is_kept
+from common.testing.calls import OUTLIVES, assert_nothing_is_kept, assert_weights_are_read
 from common.testing.causality import assert_finite
 from common.testing.comparisons import (
     assert_gradients_of,
@@ -199,6 +199,7 @@ def test_the_input_is_left_as_it_was(solution):
 
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(feed_forward(solution), text(), what="the output")
+    assert_weights_are_read(feed_forward(solution), text(), what="the output")
 
 
 @pytest.mark.parametrize("lengths", [(T, 3), (2, T)], ids=str)

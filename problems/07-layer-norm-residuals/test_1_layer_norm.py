@@ -23,6 +23,7 @@ from common.testing import (
     fill,
     observe,
 )
+from common.testing.calls import assert_weights_are_read
 from common.testing.causality import assert_finite
 from common.testing.comparisons import (
     assert_half_precision,
@@ -94,6 +95,7 @@ def test_every_output_is_a_number(solution):
 
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(norm_with(solution), text(), what="LayerNorm")
+    assert_weights_are_read(norm_with(solution), text(), what="LayerNorm")
 
 
 def test_another_text_may_follow(solution):

@@ -34,6 +34,7 @@ from common.testing.attention import (
     assert_score_scale,
     assert_single_token_gets_its_value,
 )
+from common.testing.calls import assert_weights_are_read
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
 from common.testing.comparisons import (
     assert_half_precision,
@@ -126,6 +127,7 @@ def test_the_input_is_left_as_it_was(solution):
 
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(block(solution), text(), what="the output")
+    assert_weights_are_read(block(solution), text(), what="the output")
 
 
 @pytest.mark.parametrize("lengths", [(6, T), (N, 2), (T, T)], ids=str)

@@ -25,7 +25,7 @@ from common.testing import (
     fill,
     tiny,
 )
-from common.testing.calls import OUTLIVES, assert_nothing_is_kept
+from common.testing.calls import OUTLIVES, assert_nothing_is_kept, assert_weights_are_read
 from common.testing.causality import assert_finite
 from common.testing.comparisons import assert_half_precision
 
@@ -160,6 +160,7 @@ def test_the_ids_are_left_as_they_were(solution):
 
 def test_eval_mode_is_repeatable(solution):
     assert_repeatable(gpt2(solution), text(), what="the logits")
+    assert_weights_are_read(gpt2(solution), text(), what="the logits")
 
 
 @pytest.mark.parametrize("lengths", [(3, T), (N, 2)], ids=str)

@@ -235,10 +235,12 @@ def test_what_decays_and_what_does_not(solution, kind, endings, decay):
 def test_the_groups_go_by_axes_and_not_by_names(solution):
     model = nn.Module()
     model.mix, model.out_norm = nn.Linear(3, 5, bias=False), nn.LayerNorm(5)
+    model.norm_mix, model.third = nn.Linear(5, 3, bias=False), nn.LayerNorm(3, bias=False)
     found = {name: decay for names, decay in named_groups(solution, model) for name in names}
     assert_equal(
-        found, {"mix.weight": 0.3, "out_norm.weight": 0.0, "out_norm.bias": 0.0},
-        "the weight_decay of each parameter, of a model whose norm is called out_norm,",
+        found,
+        {"mix.weight": 0.3, "norm_mix.weight": 0.3, "out_norm.weight": 0.0, "out_norm.bias": 0.0, "third.weight": 0.0},
+        "the weight_decay of each parameter, of a model with layers mix and norm_mix and norms out_norm and third,",
         because="A parameter with two axes or more decays and others do not, whatever they are called: p.ndim says it.",
     )
 

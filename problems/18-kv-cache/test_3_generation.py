@@ -175,6 +175,14 @@ def test_two_calls_share_nothing(solution):
         written(solution, model, prompt(), 3), first, "the text after a prompt, with another call in between",
         because="Each call begins with empty caches of its own: no default argument, module or model keeps any.",
     )
+    twin = gpt2(embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0)
+    for each in (model, twin):
+        each.load_state_dict({name: value.flip(0) for name, value in each.state_dict().items()})
+    assert_tokens(
+        written(solution, model, prompt(), 3), written(solution, twin, prompt(), 3),
+        "the text after a prompt, by a model whose weights were others in an earlier call,",
+        because="What was computed from the earlier weights is kept and used again, and it says nothing of these.",
+    )
 
 
 def test_no_graph_is_built(solution):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from common.testing import (
+    assert_identical,
     assert_repeatable,
     assert_rows_independent,
     assert_true,
@@ -112,7 +113,14 @@ def ids(name="ids"):
 
 
 def test_eval_mode_is_repeatable(solution):
-    assert_repeatable(model_of(solution), ids(), what="the logits")
+    model = model_of(solution)
+    assert_repeatable(model, ids(), what="the logits")
+    before = model(ids()).detach()
+    run(solution, block_size=1)
+    assert_identical(
+        model(ids()).detach(), before, "the logits of a model, after another one with block_size=1 was trained,",
+        because="Two models share nothing: what is set on a class, or kept in a global name, is one for all.",
+    )
 
 
 def test_the_rows_of_a_batch_do_not_mix(solution):

@@ -133,6 +133,13 @@ def test_visible_positions_share_out_all_the_weight(solution):
         because="The weights of the visible positions sum to 1, so the hidden ones are left out before the sum is "
         "taken.",
     )  # fmt: skip
+    scores, mask = scores_of(B), mask_of(B, T, S)
+    mask[0, 2], mask[1, 2] = True, False  # along the last axis nothing of it is visible, along dim 0 half
+    assert_close(
+        weights_of(solution, scores, mask, dim=0), hidden(scores, mask, 0),
+        "masked_softmax with dim=0 and a row that is hidden from end to end",
+        because="Along `dim` the visible positions get their softmax. Only a line along dim that has none is empty.",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", [(B, T, S), (S,), (T, S), (B, 1, S), (1, 1, S)], ids=str)

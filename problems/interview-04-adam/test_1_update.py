@@ -230,6 +230,12 @@ def test_parameters_may_be_of_another_float_type(solution, name, dtype, atol):
         "torch.zeros_like(p) has it, and torch.zeros(p.shape) is float32.",
         dtype=dtype, atol=atol, lr=0.1, betas=(0.5, 0.75), weight_decay=0.1,
     )
+    assert_as_torch(
+        solution, name, lambda *ours: walk(*ours, steps=1), f"in {dtype}, after a step with the usual betas,",
+        "0.999 is 1 in bfloat16, and 1 - 1 is 0: betas and the count of steps are numbers of Python, not tensors of "
+        "the parameter's type.",
+        dtype=dtype, atol=atol, lr=0.1,
+    )
 
 
 @BOTH
