@@ -108,7 +108,8 @@ def _overwrites(outcome: Outcome) -> bool:
     if outcome.status != Status.FAILED or not outcome.seen:
         return False
     what = outcome.seen[-1].what
-    return what.startswith("the input") and what.endswith("changed")
+    shaped = what.removeprefix("shape of ")
+    return shaped.startswith("the input") and (shaped != what or what.endswith("changed"))
 
 
 def _recorded(check: Check, module: ModuleType) -> Recording | None:

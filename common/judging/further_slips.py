@@ -62,8 +62,6 @@ def further_slips(node: ast.AST, near: Near) -> Iterator[Slip]:
                 )
             for side in (node.left, *node.comparators):
                 yield from _one_off(node, side)
-        case ast.Constant() | ast.UnaryOp():
-            yield from _constants(node, near)
         case ast.Tuple(elts=[_, _, *_]) if len(node.elts) <= 3:
             yield from _order(node)
         case ast.Subscript(slice=ast.Tuple(elts=[ast.Slice(), *_] as axes)):
@@ -79,20 +77,27 @@ def further_slips(node: ast.AST, near: Near) -> Iterator[Slip]:
                 yield Slip(f"{shown(node)} without {shown(part)}, {{at}}", left)
         case ast.Call():
             yield from _calls(node, near)
+        case ast.Attribute(attr="data" | "T" | "mT", ctx=ast.Load()):
+            yield Slip(f"{shown(node.value)} in place of {shown(node)}, {{at}}", node.value)
+        case ast.stmt():
+            yield from _statements(node, near)
+    yield from lookalikes(node, _ALIKE)
+
+
+def substitutions(node: ast.AST, near: Near) -> Iterator[Slip]:
+    """The node with another name, number or text in it: there are many of these."""
+    match node:
+        case ast.Constant() | ast.UnaryOp():
+            yield from _constants(node, near)
         case ast.Name(id=name, ctx=ast.Load()):
             said = f"something else than `{name}` in {{code}}"
             for other in _ERRORS if name in _ERRORS else near.names:
                 yield Slip(said, with_(node, id=other))
         case ast.Attribute(ctx=ast.Load()):
-            if node.attr in ("data", "T", "mT"):
-                yield Slip(f"{shown(node.value)} in place of {shown(node)}, {{at}}", node.value)
             for other in near.attributes:
                 yield Slip(
                     f"something else than {shown(node)} in {{code}}", with_(node, attr=other)
                 )
-        case ast.stmt():
-            yield from _statements(node, near)
-    yield from lookalikes(node, _ALIKE)
 
 
 def _formulas(node: ast.BinOp | ast.AugAssign) -> Iterator[Slip]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import re
 import time
 from collections.abc import Sequence
 
@@ -21,10 +22,11 @@ PATIENCE = 6.0  # seconds of computing
 _TIMES, _LEAST, _EACH = 20.0, 0.2, 5.0  # seconds on the clock
 _TIMED = 6  # failing checks of which the quickest is asked first
 _LINES = 2  # where a change in any of more will do, none of them tells what is wrong
+_GUARDS = (ast.If, ast.Assert, ast.Raise, ast.While, ast.Try)
 _CODE = 60  # characters of a line in a sentence
 # A file that names one of these is left alone: a changed one could overwrite what it should not.
 _TOUCHES = {
-    "os", "shutil", "subprocess", "socket", "multiprocessing", "ctypes", "tempfile", "unlink", "rmdir",
+    "os", "shutil", "subprocess", "socket", "multiprocessing", "tempfile", "unlink", "rmdir",
     "rename", "mkdir", "touch", "write", "write_text", "write_bytes", "writelines", "truncate", "save", "save_file",
 }  # fmt: skip
 
@@ -47,9 +49,12 @@ def mends(
     limit = max(_LEAST, _TIMES * took)
     found: list[Variation] = []
     deadline = time.process_time() + PATIENCE
+    accident, lost = any(map(_lacks_an_error, outcomes)), all(map(_is_lost, outcomes))
     for variation in source.mends(find(request.problem).reference_text):
         if time.process_time() > deadline:
             break
+        if (accident and not isinstance(variation.within, _GUARDS)) or (lost and variation.shorter):
+            continue
         if _passes(request, variation.source, asked, limit):
             found.append(variation)
     return _told(found, text.splitlines())
@@ -89,6 +94,17 @@ def _passes(request: Request, text: str, checks: Sequence[Check], first: float) 
     finally:
         if module:
             loading.forget(module)
+
+
+def _lacks_an_error(outcome: Outcome) -> bool:
+    """Whether something should have been refused: what raises by accident would do, too."""
+    return outcome.status.is_wrong and any(re.search(r"\bgot +no error", f) for f in outcome.facts)
+
+
+def _is_lost(outcome: Outcome) -> bool:
+    """Whether at most numbers are lost: where an operation is left out that does so, they are not."""
+    said = " ".join((*outcome.facts, outcome.error))
+    return not outcome.status.is_wrong or bool(re.search(r"\bnan\b|infinit", said, re.IGNORECASE))
 
 
 def _told(found: Sequence[Variation], lines: Sequence[str]) -> tuple[Mend, ...]:

@@ -27,7 +27,7 @@ from common.judging.picturing import picture_of
 from common.judging.records import Cost, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
 from common.judging.way_back import where_it_is_cut
-from common.testing.calls import NOTHING_KEPT, OUTLIVES
+from common.testing.calls import HOLDS, NOTHING_KEPT, OUTLIVES
 from common.testing.context import surroundings
 
 _KEPT = "Alone, in a file that was just loaded, this check passes: something outlives the call that made it."
@@ -85,7 +85,8 @@ def run(
             stateful = any(o.because.startswith((_KEPT, NOTHING_KEPT)) for o in outcomes)
             pairs = [*zip(checks, outcomes, strict=True)]
             certain = diagnosis and diagnosis.certainty in (Certainty.CAUSE, Certainty.EITHER)
-            if whole and not certain and not stateful:
+            told = any(HOLDS in o.because or _LEFT[:20] in o.because for o in outcomes)
+            if whole and not (certain or stateful or told):
                 changes = mends(request, checks, outcomes)
                 diagnosis = None if changes else diagnosis
             line = None if stateful else first_wrong_line(pairs, module, reference)

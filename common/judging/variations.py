@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
-from common.judging.further_slips import Near, further_slips
+from common.judging.further_slips import Near, further_slips, substitutions
 from common.judging.slips import Slip, slips, with_
 
 _TEXTS = 12  # of a file; more of them are data
@@ -30,7 +30,7 @@ class Variation:
         line: where the changed piece begins.
         said: what is different there; `{at}` stands for the line, `{code}` for the line and its text.
         within: the smallest statement around it.
-        simple: it takes the next key or one other word.
+        simple: it takes the next key or one other word. shorter: something is left out.
     """
 
     line: int
@@ -38,6 +38,7 @@ class Variation:
     source: str
     within: ast.stmt
     simple: bool = True
+    shorter: bool = False
 
 
 class Source:
@@ -65,18 +66,26 @@ class Source:
         seen = {self.text}
         numbers = _numbers(right)
         simple = self._varied(lambda node: (s for s in slips(node) if self._is_sensible(node, s)))
-        further = self._varied(lambda node: further_slips(node, self._near(node, numbers)))
-        for variation in chain(simple, (replace(v, simple=False) for v in further)):
+        further = [self._further(ways, numbers) for ways in (further_slips, substitutions)]
+        for variation in chain(simple, *further):
             if variation.source not in seen:
                 seen.add(variation.source)
                 yield variation
+
+    def _further(
+        self, ways: Callable[[ast.AST, Near], Iterable[Slip]], numbers: tuple[float, ...]
+    ) -> Iterator[Variation]:
+        found = self._varied(lambda node: ways(node, self._near(node, numbers)))
+        return (replace(variation, simple=False) for variation in found)
 
     def _is_sensible(self, node: ast.AST, slip: Slip) -> bool:
         """Whether a person could have meant it: no module for a value, number for a call, guard without its error."""
         match node, slip.new:
             case _, ast.Name(id=name):
                 return name not in self._modules
-            case (ast.Call(), ast.Constant()) | (ast.Raise(), ast.Pass()):
+            case ast.Call(), ast.Constant() | ast.UnaryOp(operand=ast.Constant()):
+                return False
+            case ast.Raise(), ast.Pass():
                 return False
         return True
 
@@ -87,7 +96,10 @@ class Source:
                     source = self._with(node, slip.new)
                 except ValueError:  # an f-string that cannot be written
                     continue
-                yield Variation(_begin(node)[0] + 1, slip.said, source, self._statement(node))
+                yield Variation(
+                    _begin(node)[0] + 1, slip.said, source, self._statement(node),
+                    shorter=isinstance(slip.new, ast.Pass) or slip.new in ast.walk(node),
+                )  # fmt: skip
 
     def _with(self, old: ast.AST, new: ast.AST) -> str:
         """The text with a node for another."""

@@ -44,7 +44,13 @@ class Task:
 
     @property
     def request(self) -> Request:
-        return Request(self.card.problem.name, self.file, "given", limit=LIMIT)
+        return Request(
+            self.card.problem.name,
+            self.file,
+            "given",
+            cause=self.card.kind == Kind.WRITE,
+            limit=LIMIT,
+        )
 
     def asked(self, verdict: Verdict) -> Verdict:
         """The verdict on what the card asks for: of the checks, those that use the part to write."""

@@ -95,6 +95,9 @@ def _assert_unchanged(module: nn.Module, before: Mapping[str, Tensor], what: str
             )
 
 
+HOLDS = "holds such a tensor."
+
+
 def assert_weights_are_read(module: nn.Module, *inputs: Any, what: str) -> None:
     """Check that nothing computed without a graph outlives a change of the weights."""
     weights = {p: p.detach().clone() for p in module.eval().parameters()}
@@ -152,7 +155,7 @@ def _assert_graphs_are_separate(
     if trouble:
         _assert_unchanged(module, before, what)
         held = next(_attributes_with_a_graph(module), "")
-        where = f" `{held}` holds such a tensor." if held else ""
+        where = f" `{held}` {HOLDS}" if held else ""
         fail(
             f"of two calls, both are made, and then backward() from {what} of each fails:",
             expected="gradients of both", got=trouble,

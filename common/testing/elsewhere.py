@@ -25,6 +25,12 @@ class DevicesDiffer(RuntimeError):
 
 
 class Mode(TorchFunctionMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: dict[
+            int, Tensor
+        ] = {}  # by where their numbers lie, which is theirs while they are held here
+
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -35,6 +41,9 @@ class Mode(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         tensors = [t for t in _flat((args, kwargs)) if isinstance(t, Tensor)]
+        for tensor in tensors:  # nn.Parameter(tensor) asks nobody and lies where the tensor lies
+            if isinstance(tensor, nn.Parameter) and tensor.data_ptr() in self.sent:
+                _mark(tensor)
         if func == torch.Tensor.device.__get__:
             return ELSEWHERE if is_elsewhere(args[0]) else func(*args)
         moved, args, kwargs = _without_elsewhere(args, kwargs)
@@ -68,12 +77,15 @@ def elsewhere(module: nn.Module | None = None) -> Generator[Callable[[Tensor], T
     for tensor in [*module.parameters(), *module.buffers()] if module else []:
         setattr(tensor, _MARK, True)
 
+    mode = Mode()
+
     def send(tensor: Tensor) -> Tensor:
         tensor = tensor.clone()
         setattr(tensor, _MARK, True)
+        mode.sent[tensor.data_ptr()] = tensor
         return tensor
 
-    with Mode():
+    with mode:
         yield send
 
 
