@@ -68,18 +68,15 @@ def test_the_place_is_found(key: int, old: str, new: str, said: str):
 
 
 def test_nothing_is_told_where_changes_in_many_places_would_do():
-    indent = "\n        "
-    switched = (
-        "if T > 0:"
-        + indent
-        + " if limit > 0:"
-        + indent
-        + "  if T < 99:"
-        + indent
-        + "   input_ids.sub_(1)"
-    )
-    switched += indent + "return self.drop("
-    assert found_in(1, "return self.drop(", switched) == []
+    # input_ids is changed only if all of this holds, so whatever makes one of them false is a change that would do.
+    asked = [
+        "a = T + 0",
+        "b = a + 0",
+        "c = b + 0",
+        "if a == b == c == T: input_ids = input_ids * 0",
+    ]
+    wrong = "".join(f"{line}\n        " for line in asked) + "return self.drop("
+    assert found_in(1, "return self.drop(", wrong) == []
 
 
 @pytest.mark.parametrize("touching", ["Path.unlink", 'open("x", "w")', "torch.save", "eval"])

@@ -47,7 +47,7 @@ def first_wrong_line(
     # The last checks of a problem compare the whole; the first ones set parts to values that hide others.
     exact = [pair for pair in reversed(wrong) if not _is_coarse(pair[1])]
     failing = sorted(exact, key=lambda pair: not any(map(_numbers, pair[1].seen[-3:])))
-    if any(_overwrites(outcome) for _, outcome in pairs):
+    if any(overwrites_its_input(outcome) for _, outcome in pairs):
         return None  # what is computed later starts from other numbers
     trusted = _trusted([outcome for _, outcome in pairs])
     tried = 0
@@ -103,7 +103,7 @@ def first_in_float32(check: Check, outcome: Outcome, module: ModuleType) -> str:
     return f"The first float32 tensor there is made in line {line}, `{line_of(line, module)}`."
 
 
-def _overwrites(outcome: Outcome) -> bool:
+def overwrites_its_input(outcome: Outcome) -> bool:
     """Whether a check found an input that was overwritten."""
     if outcome.status != Status.FAILED or not outcome.seen:
         return False

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
-from common.judging.slips import Slip, lookalikes, shown, with_
+from common.judging.slips import ORDERED, Slip, lookalikes, shown, with_
 
 _ALIKE = [
     ("view", "reshape"), ("repeat", "repeat_interleave"), ("movedim", "transpose"), ("expand", "repeat"),
@@ -17,7 +17,6 @@ _ALIKE = [
     ("float", "double"), ("update", "setdefault"), ("startswith", "endswith"), ("removeprefix", "removesuffix"),
 ]  # fmt: skip
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
-_COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 _SMALL = (-3, -2, -1, 0, 1, 2, 3, 4)  # axes, first entries, powers
 _ERRORS = (
     "ValueError",
@@ -55,8 +54,8 @@ def further_slips(node: ast.AST, near: Near) -> Iterator[Slip]:
     match node:
         case ast.BinOp() | ast.AugAssign():
             yield from _formulas(node)
-        case ast.Compare(ops=[op]) if isinstance(op, _COMPARISONS):
-            for other in _COMPARISONS:
+        case ast.Compare(ops=[op]) if isinstance(op, ORDERED):
+            for other in ORDERED:
                 yield Slip(
                     f"another comparison in {shown(node)}, {{at}}", with_(node, ops=[other()])
                 )

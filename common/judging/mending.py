@@ -7,12 +7,14 @@ import contextlib
 import io
 import re
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 from common.course.catalogue import find
 from common.judging import loading
 from common.judging.causes import Mend
 from common.judging.checks import Check
+from common.judging.first_line import overwrites_its_input
 from common.judging.limited import limited
 from common.judging.records import Outcome, Request, Status
 from common.judging.variations import Source, Variation
@@ -22,6 +24,7 @@ PATIENCE = 6.0  # seconds of computing
 _TIMES, _LEAST, _EACH = 20.0, 0.2, 5.0  # seconds on the clock
 _TIMED = 6  # failing checks of which the quickest is asked first
 _LINES = 2  # where a change in any of more will do, none of them tells what is wrong
+_MANY = 4
 _GUARDS = (ast.If, ast.Assert, ast.Raise, ast.While, ast.Try)
 _CODE = 60  # characters of a line in a sentence
 # A file that names one of these is left alone: a changed one could overwrite what it should not.
@@ -49,13 +52,11 @@ def mends(
     limit = max(_LEAST, _TIMES * took)
     found: list[Variation] = []
     deadline = time.process_time() + PATIENCE
-    accident, lost = any(map(_lacks_an_error, outcomes)), all(map(_is_lost, outcomes))
+    plausible = _plausible(outcomes)
     for variation in source.mends(find(request.problem).reference_text):
         if time.process_time() > deadline:
             break
-        if (accident and not isinstance(variation.within, _GUARDS)) or (lost and variation.shorter):
-            continue
-        if _passes(request, variation.source, asked, limit):
+        if plausible(variation) and _passes(request, variation.source, asked, limit):
             found.append(variation)
     return _told(found, text.splitlines())
 
@@ -82,7 +83,8 @@ def _passes(request: Request, text: str, checks: Sequence[Check], first: float) 
     """Whether a version passes; the first check is asked with a limit of its own."""
     module = None
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python's compiler, too
             with limited(first):
                 module = loading.execute(text, request.file, loading.tree(request.earlier))
                 if checks[0].run(module).status != Status.PASSED:
@@ -96,15 +98,22 @@ def _passes(request: Request, text: str, checks: Sequence[Check], first: float) 
             loading.forget(module)
 
 
-def _lacks_an_error(outcome: Outcome) -> bool:
-    """Whether something should have been refused: what raises by accident would do, too."""
-    return outcome.status.is_wrong and any(re.search(r"\bgot +no error", f) for f in outcome.facts)
+def _plausible(outcomes: Sequence[Outcome]) -> Callable[[Variation], bool]:
+    """Which changes may be mends of what was seen, and no accidents."""
+    wrong = [outcome for outcome in outcomes if outcome.status.is_wrong]
+    said = [" ".join((*outcome.facts, outcome.error)) for outcome in wrong]
+    # What raises anywhere would do; what loses no number; what never gets to the place that writes.
+    accident = any(re.search(r"\bgot +no error", facts) for facts in said)
+    lost = all(re.search(r"\bnan\b|infinit", facts, re.IGNORECASE) for facts in said)
+    kept_from = any(overwrites_its_input(o) or "overwritten" in o.because for o in wrong)
+    few = _MANY * len(wrong) < len(outcomes)  # the opposite of a condition breaks more
 
+    def plausible(variation: Variation) -> bool:
+        conditional = isinstance(variation.within, _GUARDS)
+        unlikely = (lost and variation.shorter) or (few and variation.flips)
+        return not (unlikely or (kept_from and conditional) or (accident and not conditional))
 
-def _is_lost(outcome: Outcome) -> bool:
-    """Whether at most numbers are lost: where an operation is left out that does so, they are not."""
-    said = " ".join((*outcome.facts, outcome.error))
-    return not outcome.status.is_wrong or bool(re.search(r"\bnan\b|infinit", said, re.IGNORECASE))
+    return plausible
 
 
 def _told(found: Sequence[Variation], lines: Sequence[str]) -> tuple[Mend, ...]:

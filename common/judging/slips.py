@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 
 class Slip(NamedTuple):
-    """What is said of a way, and the node in the place of the old one."""
+    """What is said of a way, the node in the place of the old one, and whether a condition turns into its opposite."""
 
     said: str
     new: ast.AST
+    flips: bool = False
 
 
 _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
@@ -35,6 +36,7 @@ _LOOKALIKES = [
     ("argmax", "argmin"), ("sin", "cos"), ("train", "eval"), ("sqrt", "exp"), ("mask", "scores"), ("min_lr", "max_lr"),
     ("top_k", "top_p"), ("unsqueeze", "squeeze"), ("encode", "decode"),
 ]  # fmt: skip
+ORDERED = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _CLOSE = 45  # characters of a piece of code in a sentence
 
 
@@ -61,14 +63,17 @@ def slips(node: ast.AST) -> Iterator[Slip]:
             for i, op in enumerate(node.ops):
                 if type(op) in _OPERATORS:
                     ops = [*node.ops[:i], _OPERATORS[type(op)](), *node.ops[i + 1 :]]
-                    yield Slip(f"another comparison in {shown(node)}, {{at}}", with_(node, ops=ops))
+                    flips = not isinstance(op, ORDERED)
+                    said = f"another comparison in {shown(node)}, {{at}}"
+                    yield Slip(said, with_(node, ops=ops), flips)
         case ast.Constant():
             yield from _constants(node)
         case ast.UnaryOp():
             yield Slip(f"{shown(node.operand)} in place of {shown(node)}, {{at}}", node.operand)
         case ast.If() | ast.While() | ast.IfExp():
             opposite = ast.UnaryOp(ast.Not(), node.test)
-            yield Slip(f"the opposite of {shown(node.test)}, {{at}}", with_(node, test=opposite))
+            said = f"the opposite of {shown(node.test)}, {{at}}"
+            yield Slip(said, with_(node, test=opposite), flips=True)
             if isinstance(node, ast.IfExp):
                 for part in (node.body, node.orelse):
                     yield Slip(f"{shown(part)} in place of {shown(node)}, {{at}}", part)

@@ -19,6 +19,7 @@ _CLOSED = (
     ast.Slice,
     ast.Starred,
 )  # need no brackets, or take none
+_CONTAINERS = ("tuple", "list", "set", "frozenset", "dict", "iter")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -31,6 +32,7 @@ class Variation:
         said: what is different there; `{at}` stands for the line, `{code}` for the line and its text.
         within: the smallest statement around it.
         simple: it takes the next key or one other word. shorter: something is left out.
+        flips: a condition has turned into its opposite.
     """
 
     line: int
@@ -39,6 +41,7 @@ class Variation:
     within: ast.stmt
     simple: bool = True
     shorter: bool = False
+    flips: bool = False
 
 
 class Source:
@@ -79,10 +82,15 @@ class Source:
         return (replace(variation, simple=False) for variation in found)
 
     def _is_sensible(self, node: ast.AST, slip: Slip) -> bool:
-        """Whether a person could have meant it: no module for a value, number for a call, guard without its error."""
+        """Whether a person could have meant it: no module for a value, number for a call, guard without its error.
+
+        Nor is what only makes another container of its argument left out.
+        """
         match node, slip.new:
             case _, ast.Name(id=name):
                 return name not in self._modules
+            case ast.Call(func=ast.Name(id=name), args=[inside]), new if new is inside:
+                return name not in _CONTAINERS
             case ast.Call(), ast.Constant() | ast.UnaryOp(operand=ast.Constant()):
                 return False
             case ast.Raise(), ast.Pass():
@@ -98,7 +106,7 @@ class Source:
                     continue
                 yield Variation(
                     _begin(node)[0] + 1, slip.said, source, self._statement(node),
-                    shorter=isinstance(slip.new, ast.Pass) or slip.new in ast.walk(node),
+                    shorter=isinstance(slip.new, ast.Pass) or slip.new in ast.walk(node), flips=slip.flips,
                 )  # fmt: skip
 
     def _with(self, old: ast.AST, new: ast.AST) -> str:
