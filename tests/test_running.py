@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -300,3 +301,13 @@ def test_a_limit_ends_what_has_no_end_and_leaves_the_rest_alone():
     with pytest.raises(KeyboardInterrupt), limited(60):
         raise KeyboardInterrupt
     time.sleep(0.3)  # no alarm is left that could go off here
+
+
+def test_a_limit_holds_where_ctrl_c_is_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(TimeoutError), limited(0.2):
+            sum(1 for _ in itertools.count())
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

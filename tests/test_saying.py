@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.course.catalogue import find
 from common.judging.records import Request
@@ -15,6 +15,7 @@ from common.testing.asserts import CheckFailed
 from common.testing.axes import name_sizes, named
 from common.testing.comparisons import assert_gradients_of
 from common.testing.context import surroundings
+from common.testing.elsewhere import DevicesDiffer, elsewhere
 from common.testing.words import contrast
 
 SIZES = {"B": 4, "T": 2, "H": 3, "C": 15, "D": 5}
@@ -121,3 +122,19 @@ def test_what_training_leaves_out_or_takes_back_is_told(change: tuple[str, str],
         )
     )
     assert any(says in outcome.because for outcome in verdict.wrong)
+
+
+def test_a_parameter_lies_where_the_tensor_lies_that_it_was_made_of():
+    with surroundings(), elsewhere() as send:
+        weight = nn.Parameter(send(torch.ones(3, 5)))
+        assert (send(torch.ones(2, 3)) @ weight).device == weight.device
+        with pytest.raises(DevicesDiffer):
+            torch.ones(2, 3) @ weight
+
+
+def test_an_optimizer_that_moves_nothing_is_not_told_of_layouts():
+    problem = find("interview-04")
+    wrong = problem.reference_text.replace("p -= self.lr", "p -= 0 * self.lr")
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert verdict.wrong
+    assert not any("transposed matrix" in o.because for o in verdict.wrong)

@@ -42,11 +42,14 @@ def mends(
     Args:
         checks, outcomes: of the whole problem, in the same order.
     """
-    text = request.source if request.source is not None else loading.read_source(request.file)
-    source = Source(text)
-    if _touches_files(source.tree):
-        return ()
-    asked, took = _quickest_first(request, text, checks, outcomes)
+    try:
+        text = request.source if request.source is not None else loading.read_source(request.file)
+        source = Source(text)
+        if _touches_files(source.tree):
+            return ()
+        asked, took = _quickest_first(request, text, checks, outcomes)
+    except (SyntaxError, loading.LoadFailure, NotImplementedError):
+        return ()  # it was saved anew meanwhile
     if not asked:
         return ()
     limit = max(_LEAST, _TIMES * took)
