@@ -145,8 +145,8 @@ def about_large_scores(found: Any) -> str:
         )
     return (
         "exp(89) is more than float32 can hold, and exp(-104) is 0. A softmax that subtracts each row's own maximum "
-        "first, as torch.softmax does, needs no number above exp(0); a maximum over more than the row leaves 0 / 0 in "
-        "the rows that lie far below it."
+        "first, as torch.softmax does, needs no number above exp(0); a maximum over more than the row, or over "
+        "closed scores too, leaves 0 / 0 in the rows that lie far below it."
     )
 
 

@@ -179,8 +179,8 @@ def assert_parameters(
 
 OVERWRITTEN = (
     "The caller's tensor was overwritten: by `x += ...`, a method that ends in _, or `y[...] = ...`, where y may be x "
-    "under another name: after y = x, as a slice, view or reshape of it, or after x.contiguous(), x.float() and "
-    "x.to(...), which copy nothing where x is that already. Write `x = x + ...`, or begin with x.clone()."
+    "under another name: after y = x, as a slice, view or reshape of it, or after x.detach(), x.contiguous(), "
+    "x.float() and x.to(...), which copy nothing where x is that already. Write `x = x + ...`, or begin with x.clone()."
 )
 
 
