@@ -250,14 +250,11 @@ def _statements(node: ast.stmt, near: Near) -> Iterator[Slip]:
         case ast.Continue():
             yield Slip("{code}, as `break`", ast.Break())
     match node:
-        case ast.If():
-            yield Slip(
-                f"what is below {{at}} done each time, whether {shown(node.test)} or not",
-                with_(node, test=yes),
-            )
-            yield Slip(
-                "{code}, left out with what is below it", with_(node, test=ast.Constant(False))
-            )
+        case ast.If(orelse=other):
+            each = f"what is below {{at}} done each time, whether {shown(node.test)} or not"
+            yield Slip(each, with_(node, test=yes), flips=bool(other))
+            never = with_(node, test=ast.Constant(False))
+            yield Slip("{code}, left out with what is below it", never, flips=bool(other))
     if near.follows and not isinstance(node, _STAY) and not isinstance(near.follows, _ENDS):
         both = ast.If(yes, [near.follows, node], [])
         yield Slip("{code}, after the statement below it", both)

@@ -91,14 +91,6 @@ def test_draws_follow_the_filtered_distribution(solution, options, probs):
         fail(what, expected=about, got=got, because=says)
 
 
-def test_the_temperature_is_1_unless_it_is_given(solution):
-    model = Same(FIVE).eval()
-    default = generated(solution, model, zeros(200), 4, generator=seeded(6))
-    one = generated(solution, model, zeros(200), 4, generator=seeded(6), temperature=1.0)
-    says = "The default of temperature is 1.0, so with the same seed nothing differs."
-    assert_identical(default, one, "200 texts drawn without a temperature, and then with 1.0,", because=says)
-
-
 def test_equal_prompts_go_different_ways(solution):
     out = generated(solution, Sum(sharp=0.0).eval(), zeros(6), 9, generator=seeded(6)).tolist()
     says = "Each row has a draw of its own in each step."
@@ -127,6 +119,14 @@ def test_without_a_generator_torchs_global_seed_decides(solution):
     says += "state, and from no generator of one's own."
     what = "what generate writes without a generator, after torch.manual_seed(5),"
     assert_identical(outs[1], outs[0], what, because=says)
+
+
+def test_the_temperature_is_1_unless_it_is_given(solution):
+    model = Same(FIVE).eval()
+    default = generated(solution, model, zeros(200), 4, generator=seeded(6))
+    one = generated(solution, model, zeros(200), 4, generator=seeded(6), temperature=1.0)
+    says = "The default of temperature is 1.0, so with the same seed nothing differs."
+    assert_identical(default, one, "200 texts drawn without a temperature, and then with 1.0,", because=says)
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["a generator", "no generator"])
