@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
@@ -78,6 +79,10 @@ def further_slips(node: ast.AST, near: Near) -> Iterator[Slip]:
             yield from _calls(node, near)
         case ast.Attribute(attr="data" | "T" | "mT", ctx=ast.Load()):
             yield Slip(f"{shown(node.value)} in place of {shown(node)}, {{at}}", node.value)
+        case ast.Constant(value=str(text)) if "{" in text:
+            with contextlib.suppress(SyntaxError):
+                filled = ast.parse(f"f{text!r}", mode="eval").body
+                yield Slip(f"an f in front of {shown(node)}, {{at}}", filled)
         case ast.stmt():
             yield from _statements(node, near)
     yield from lookalikes(node, _ALIKE)
@@ -180,6 +185,13 @@ def _calls(node: ast.Call, near: Near) -> Iterator[Slip]:
         turned[i], turned[j] = node.args[j], node.args[i]
         said = f"{shown(node.args[i])} and {shown(node.args[j])} in each other's place, {{at}}"
         yield Slip(said, with_(node, args=turned))
+    for i, keyword in enumerate(node.keywords):
+        if isinstance(keyword.value, ast.Name | ast.Attribute):
+            for other in (True, False):
+                changed = [*node.keywords]
+                changed[i] = with_(keyword, value=ast.Constant(other))
+                said = f"another value of `{keyword.arg}` in {{code}}"
+                yield Slip(said, with_(node, keywords=changed))
     match node:
         case ast.Call(func=ast.Name(id="range")):
             for end in node.args:

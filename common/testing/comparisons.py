@@ -15,7 +15,7 @@ from common.testing.modules import draw
 
 _CUT = (
     "Learning goes the way back from the result to what it was made of, through every step; detach(), .data, .item() "
-    "and torch.no_grad() cut it."
+    "and torch.no_grad() cut it, and nn.Parameter(tensor) begins anew."
 )
 _CHANGED = (
     "The values are right and a gradient arrives, so a part of the way back is missing or changed: by detach(), .data, "
