@@ -20,7 +20,6 @@ from common.testing import (
     assert_tensor,
     assert_tokens,
     assert_true,
-    draw,
     draw_ids,
     fail,
     fill,
@@ -29,7 +28,7 @@ from common.testing import (
 )
 from common.testing.context import current
 from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
-from common.testing.generation import Owned, Passes
+from common.testing.generation import Owned, Passes, seeded
 from common.testing.modules import OVERWRITTEN
 
 CONFIG = tiny()
@@ -289,10 +288,6 @@ def test_the_prompt_is_left_as_it_was(solution):
 
 
 # --- how it draws, and where it ends -------------------------------------------------------------
-
-
-def seeded(number):
-    return torch.Generator(device=draw("d", 1).device).manual_seed(number)
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.6, "top_k": 4}, {"top_p": 0.8}], ids=str)
