@@ -74,33 +74,36 @@ def run(
         outcomes = [check.run(module, interactive=request.interactive) for check in checks]
         asks = bool(budget and request.cause and any(o.status.is_wrong for o in outcomes))
         whole = {c.name for c in checks_of(problem)} <= {c.name for c in checks}
-        seen = Verdict(request, outcomes=tuple(outcomes), whole=whole)
-        on_checked(replace(seen, partial=asks))
-        diagnosis, line, groups, changes = None, None, (), ()
+        verdict = Verdict(request, outcomes=tuple(outcomes), whole=whole)
+        on_checked(replace(verdict, partial=asks))
         if asks:
-            diagnosis = diagnose(problem, checks, outcomes, budget=budget)
-            outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
-            reference = loading.load(problem.reference)
-            # What a line gives wrongly in a later call is not what keeps something for it.
-            stateful = any(o.because.startswith((_KEPT, NOTHING_KEPT)) for o in outcomes)
-            pairs = [*zip(checks, outcomes, strict=True)]
-            certain = diagnosis and diagnosis.certainty in (Certainty.CAUSE, Certainty.EITHER)
-            told = any(HOLDS in o.because or _LEFT[:20] in o.because for o in outcomes)
-            if whole and not (certain or stateful or told):
-                changes = mends(request, checks, outcomes)
-                diagnosis = None if changes else diagnosis
-            line = None if stateful else first_wrong_line(pairs, module, reference)
-            groups = grouped(problem, checks, outcomes) if request.by_cause else ()
-            outcomes = _with_excerpt(problem, checks, outcomes, diagnosis)
-        measured = _cost(request, problem, checks, outcomes) if request.measured else None
+            verdict = _explained(verdict, problem, checks, module, budget)
+        measured = _cost(request, problem, checks, verdict.outcomes) if request.measured else None
+    return replace(verdict, cost=measured)
+
+
+def _explained(
+    seen: Verdict, problem: Problem, checks: Sequence[Check], module: ModuleType, budget: float
+) -> Verdict:
+    """The verdict, with what can be found out about the cause of what fails."""
+    request, outcomes = seen.request, [*seen.outcomes]
+    diagnosis = diagnose(problem, checks, outcomes, budget=budget)
+    outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
+    # What a line gives wrongly in a later call is not what keeps something for it.
+    stateful = any(o.because.startswith((_KEPT, NOTHING_KEPT)) for o in outcomes)
+    certain = diagnosis and diagnosis.certainty in (Certainty.CAUSE, Certainty.EITHER)
+    told = any(HOLDS in o.because or _LEFT[:20] in o.because for o in outcomes)
+    tried = seen.whole and not (certain or stateful or told)
+    changes = mends(request, checks, outcomes) if tried else ()
+    diagnosis = None if changes else diagnosis
+    pairs, reference = [*zip(checks, outcomes, strict=True)], loading.load(problem.reference)
     return replace(
         seen,
-        outcomes=tuple(outcomes),
         diagnosis=diagnosis,
-        first_line=line,
+        first_line=None if stateful else first_wrong_line(pairs, module, reference),
         mends=changes,
-        groups=groups,
-        cost=measured,
+        groups=grouped(problem, checks, outcomes) if request.by_cause else (),
+        outcomes=tuple(_with_excerpt(problem, checks, outcomes, diagnosis)),
     )
 
 
