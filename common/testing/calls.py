@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -81,6 +82,7 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
             because = drawn if torch.equal(*seeded) else _STATE_IN_EVAL
     assert_identical(second, first, f"{what}, called a second time in eval mode,", because=because)
     _assert_result_stays(module, second, *inputs, what=what)
+    _assert_copies(module, *inputs, what=what)
     _assert_unchanged(module, before, what)
 
 
@@ -161,6 +163,25 @@ def _assert_graphs_are_separate(
             expected="gradients of both", got=trouble,
             because="A tensor of the first call is kept and used, or written into, in the second: make everything that "
             f"is computed from weights or inputs anew in each call.{where or f' {OUTLIVES}'}",
+        )  # fmt: skip
+
+
+def _assert_copies(module: nn.Module, *inputs: Any, what: str) -> None:
+    """Check that a call leaves nothing with a graph on the module: copy.deepcopy of such a tensor fails."""
+    with torch.enable_grad():
+        module(*inputs)
+    try:
+        copy.deepcopy(module)
+    except RuntimeError as error:
+        if "deepcopy" not in str(error):
+            raise
+        held = next(_attributes_with_a_graph(module), "")
+        observe(f"copying what gives {what}, after a call", True)
+        fail(
+            f"copy.deepcopy fails on the module that gives {what}, after a call:",
+            expected="a copy, as before the call", got="RuntimeError: a tensor that was computed cannot be copied",
+            because="Something that the call has computed still hangs on the module, and with it all that backward() "
+            f"would need{f': `self.{held}`' if held else ''}. Leave it a local name, or keep its detach().",
         )  # fmt: skip
 
 

@@ -128,15 +128,20 @@ def test_what_a_block_adds_does_not_grow_with_x(solution):
 def heard(model, parts, x):
     """What went into and came out of each own module of these classes, in order, and the whole's output."""
     log = []
+
+    def note(kind, args, out):  # copies, for a block may go on in what it was given
+        if args and isinstance(out, torch.Tensor):
+            log.append((kind, args[0].clone(), out.clone()))
+
     handles = [
-        module.register_forward_hook(lambda _, args, out, kind=kind: log.append((kind, args, out)))
+        module.register_forward_hook(lambda _, args, out, kind=kind: note(kind, args, out))
         for module in model.modules() for kind, cls in parts.items() if isinstance(module, cls)
     ]  # fmt: skip
     with torch.no_grad():
         out = model(x)
     for handle in handles:
         handle.remove()
-    return [(kind, args[0], y) for kind, args, y in log if args and isinstance(y, torch.Tensor)], out
+    return log, out
 
 
 def test_the_mlp_reads_what_attention_has_added(solution):
@@ -342,7 +347,7 @@ def test_the_sum_of_both_embeddings_is_dropped(solution):
     model, given = gpt2(solution, dropout_p=0.5).train(), []
     for part in model.modules():
         if isinstance(part, solution.TransformerBlock):
-            part.register_forward_pre_hook(lambda _, args: given.append(args[0].detach()))
+            part.register_forward_pre_hook(lambda _, args: given.append(args[0].detach().clone()))
     with torch.no_grad():
         model(text(BLOCK).repeat(8, 1))
     share = float((given[0] == 0).float().mean()) if given else 0.5
@@ -371,8 +376,15 @@ def test_gpt2_drops_in_train_mode_only(solution):
 
 
 def test_gradients_reach_every_parameter(solution):
-    model = gpt2(solution).train()
-    F.cross_entropy(model(text(BLOCK)).flatten(0, 1), draw_ids("targets", B, BLOCK).flatten()).backward()
+    model, ids = gpt2(solution).train(), text(BLOCK)
+    ids[0, 0] = 0
+    F.cross_entropy(model(ids).flatten(0, 1), draw_ids("targets", B, BLOCK).flatten()).backward()
+    tables = {name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.shape == (V, C)}
+    apart = [name for name, grad in tables.items() if bool(grad.any()) and not bool(grad[0].any())]
+    assert_equal(
+        apart, [], "the list of tables whose row 0 has no gradient, for a text with token 0,",
+        because="Token 0 is a token like any other and its vector is learned; padding_idx=0 sets it apart.",
+    )
     # A bias of the keys shifts all scores of a query alike, so its gradient is 0 in theory and rounding in practice.
     for p in model.parameters():
         p.grad = None if p.grad is None else torch.ones_like(p)

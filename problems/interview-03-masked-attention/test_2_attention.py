@@ -296,11 +296,12 @@ def test_causal_is_the_default(solution):
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_padding_is_not_attended_to(solution, causal):
-    x, weights, real = text(), weights_of(), padding(*RIGHT)
+@pytest.mark.parametrize("where", ["right", "left"])
+def test_padding_is_not_attended_to(solution, causal, where):
+    x, weights, real = text(), weights_of(), padding(*(RIGHT if where == "right" else LEFT))
     right = torchs(x, weights, H, real, causal)
     assert_close(
-        Layer(solution, causal=causal)(x, *weights, real), right, "the output with padding on the right and "
+        Layer(solution, causal=causal)(x, *weights, real), right, f"the output with padding on the {where} and "
             f"causal={causal}",
         because="A key is visible if it is real, True in its own text's row of key_padding_mask, and if causal allows "
         "it, in every head. The mask is about keys: a padded query attends to what it may see, like any other.",
