@@ -217,6 +217,8 @@ class _Worker:
                     await self._until_idle()  # a child that was begun unheard would hold the pipe
                 await self.process.wait()
         except TimeoutError:
+            pass
+        finally:  # also where the end is cancelled, or an answer broke off in the middle
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
             await self.process.wait()

@@ -49,6 +49,7 @@ class Worker:
         self.out, self.once = out, once
         self.messages: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
         self.idle: Iterator[None] = iter(())  # what makes the next diagnosis quick
+        self.child = 0  # the process that is judging
 
     def say(self, word: str, value: Any = None) -> None:
         self.out.write(f"{word} {json.dumps(value)}\n".encode())
@@ -72,6 +73,13 @@ class Worker:
             word, _, value = line.partition(b" ")
             self.messages.put([word.decode(), json.loads(value)])
         self.messages.put(None)
+        self._end_child()  # nobody hears its answer any more
+
+    def _end_child(self) -> None:
+        """End the child that judges, and what it has started or left behind."""
+        if self.child:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.child, signal.SIGKILL)
 
     def _next(self) -> list[Any] | None:
         """The next message; while there is none, a step of the idle work."""
@@ -110,9 +118,10 @@ class Worker:
                 self._work(request, trace)
             finally:
                 os._exit(0)
+        self.child = child
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child, signal.SIGKILL)  # what it has left behind
+        self._end_child()
+        self.child = 0
         self.say("exit", code)
 
     def _work(self, request: Request, trace: Path) -> None:

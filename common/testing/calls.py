@@ -181,7 +181,7 @@ def _assert_copies(module: nn.Module, *inputs: Any, what: str) -> None:
             f"copy.deepcopy fails on the module that gives {what}, after a call:",
             expected="a copy, as before the call", got="RuntimeError: a tensor that was computed cannot be copied",
             because="Something that the call has computed still hangs on the module, and with it all that backward() "
-            f"would need{f': `self.{held}`' if held else ''}. Leave it a local name, or keep its detach().",
+            f"would need{f': `{held}`' if held else ''}. Leave it a local name, or keep its detach().",
         )  # fmt: skip
 
 
