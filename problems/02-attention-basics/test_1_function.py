@@ -226,3 +226,12 @@ def test_the_functions_gradients_are_those_of_torch(solution):
         lambda *qkv: attend(solution, *qkv)[0], lambda *qkv: by_torch(*qkv)[0],
         dict(zip(("query", "key", "value"), inputs(B), strict=True)),
     )  # fmt: skip
+
+
+def test_the_weights_pass_a_gradient_on_too(solution):
+    query, key, value = inputs(B)
+    assert_gradients_of(
+        lambda q, k: attend(solution, q, k, value)[1], lambda q, k: by_torch(q, k, value)[1],
+        {"query": query, "key": key},
+        because="This is the gradient of the weights, the second result: what is computed for them alone learns, too.",
+    )  # fmt: skip

@@ -322,6 +322,15 @@ def test_gradients_reach_query_key_and_value(solution, masked):
     )  # fmt: skip
 
 
+def test_the_weights_pass_a_gradient_on_too(solution):
+    query, key, value = inputs(B)
+    assert_gradients_of(
+        lambda q, k: attend(solution, q, k, value, some_mask(B))[1], lambda q, k: by_torch(q, k, value, some_mask(B))[1],
+        {"query": query, "key": key},
+        because="This is the gradient of the weights, the second result: what is computed for them alone learns, too.",
+    )  # fmt: skip
+
+
 def test_a_closed_score_far_above_the_open_ones_spoils_no_gradient(solution):
     query, key, value = inputs(B)
     key[:, -1] = 1000 * query[:, 0]  # a score in the thousands, where the mask is closed
