@@ -53,6 +53,7 @@ def found_in(key: int, old: str, new: str) -> list[str]:
         (1, "T > limit", "T > limit - 1", "`limit` in place of `limit - 1`"),
         (3, "query.size(-1)", "value.size(-1)", "something else than `value`"),
         (3, "powers / powers.sum", "powers / powers.detach().sum", "`powers` in place of `powers.detach()`"),
+        (5, "dtype=torch.bool, device=device", "dtype=torch.bool", "the right device for `torch.ones("),
         (5, "self.c_attn(x).chunk(3", "self.c_attn(x).detach().chunk(3", "`self.c_attn(x)` in place of"),
         (6, "math.sqrt(2 / math.pi)", "math.sqrt(2) / math.pi", "other brackets in `math.sqrt(2) / math.pi`"),
         (6, "0.044715", "0.0474715", "another number in place of `0.0474715`"),
@@ -66,6 +67,19 @@ def test_the_place_is_found(key: int, old: str, new: str, said: str):
     told = found_in(key, old, new)
     assert any(said in each for each in told), told
     assert len(told) <= 2
+
+
+def test_a_tensor_on_self_is_tried_as_a_buffer():
+    problem = find(1)
+    source = problem.reference_text
+    for old, new in {
+        "        self.wpe =": "        self.places = torch.arange(config.n_positions)\n        self.wpe =",
+        "torch.arange(T, device=input_ids.device)": "self.places[:T]",
+    }.items():
+        assert old in source
+        source = source.replace(old, new, 1)
+    verdict = run(Request(problem.name, problem.solution, source=source))
+    assert "`self.places` as a buffer, line 24" in " ".join(mend.said for mend in verdict.mends)
 
 
 def test_nothing_is_told_where_changes_in_many_places_would_do():

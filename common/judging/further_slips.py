@@ -221,16 +221,19 @@ def _methods(node: ast.Call, name: str, near: Near) -> Iterator[Slip]:
             f"`{name.removesuffix('_')}`, which makes a new tensor, in place of `{name}` in {{code}}",
             apart,
         )
-    if name in _FACTORIES and not any(k.arg == "dtype" for k in node.keywords):
+    if name in _FACTORIES:
+        given = {k.arg for k in node.keywords}
         for other in near.names:
-            dtype, device = (
-                ast.keyword(kind, ast.Attribute(ast.Name(other, ast.Load()), kind, ast.Load()))
-                for kind in ("dtype", "device")
-            )
-            kept = [k for k in node.keywords if k.arg != "device"]
-            for more, said in ((dtype,), "dtype"), ((dtype, device), "dtype and device"):
-                whole = with_(node, keywords=[*(kept if device in more else node.keywords), *more])
-                yield Slip(f"the right {said} for {shown(node)}, {{at}}", whole)
+            for kinds in ("device",), ("dtype",), ("dtype", "device"):
+                if "dtype" in given and "dtype" in kinds:
+                    continue
+                of = [
+                    ast.Attribute(ast.Name(other, ast.Load()), kind, ast.Load()) for kind in kinds
+                ]
+                more = [ast.keyword(*pair) for pair in zip(kinds, of, strict=True)]
+                kept = [k for k in node.keywords if k.arg not in kinds]
+                whole = with_(node, keywords=[*kept, *more])
+                yield Slip(f"the right {' and '.join(kinds)} for {shown(node)}, {{at}}", whole)
 
 
 def _statements(node: ast.stmt, near: Near) -> Iterator[Slip]:
@@ -250,6 +253,13 @@ def _statements(node: ast.stmt, near: Near) -> Iterator[Slip]:
             raised = ast.If(ast.UnaryOp(ast.Not(), node.test), [ast.Raise(error)], [])
             yield Slip("another error than that of the assert, {code}", raised)
             yield Slip("{code}, left out", ast.Pass())
+        case ast.Assign(
+            targets=[ast.Attribute(value=ast.Name(id="self"), attr=name) as target], value=value
+        ):
+            add = ast.Attribute(ast.Name("self", ast.Load()), "register_buffer", ast.Load())
+            unsaved = ast.keyword("persistent", ast.Constant(False))
+            buffer = ast.Expr(ast.Call(add, [ast.Constant(name), value], [unsaved]))
+            yield Slip(f"{shown(target)} as a buffer, {{code}}", buffer)
         case ast.FunctionDef() | ast.ClassDef():
             for mark in node.decorator_list:
                 rest = [other for other in node.decorator_list if other is not mark]
