@@ -53,7 +53,7 @@ def found_in(key: int, old: str, new: str) -> list[str]:
         (1, "T > limit", "T > limit - 1", "`limit` in place of `limit - 1`"),
         (3, "query.size(-1)", "value.size(-1)", "something else than `value`"),
         (3, "powers / powers.sum", "powers / powers.detach().sum", "`powers` in place of `powers.detach()`"),
-        (5, "dtype=torch.bool, device=device", "dtype=torch.bool", "the right device for `torch.ones("),
+        (1, "T, device=input_ids.device", "T, dtype=torch.long", "the right device for `torch.arange(T, dty"),
         (5, "self.c_attn(x).chunk(3", "self.c_attn(x).detach().chunk(3", "`self.c_attn(x)` in place of"),
         (6, "math.sqrt(2 / math.pi)", "math.sqrt(2) / math.pi", "other brackets in `math.sqrt(2) / math.pi`"),
         (6, "0.044715", "0.0474715", "another number in place of `0.0474715`"),
@@ -79,7 +79,7 @@ def test_a_tensor_on_self_is_tried_as_a_buffer():
         assert old in source
         source = source.replace(old, new, 1)
     verdict = run(Request(problem.name, problem.solution, source=source))
-    assert "`self.places` as a buffer, line 24" in " ".join(mend.said for mend in verdict.mends)
+    assert "`self.places` as a buffer, line 23" in " ".join(mend.said for mend in verdict.mends)
 
 
 def test_nothing_is_told_where_changes_in_many_places_would_do():
