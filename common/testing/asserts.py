@@ -284,6 +284,8 @@ def mismatch(
     actual: Tensor, expected: Tensor, *, atol: float = ATOL, rtol: float = RTOL
 ) -> tuple[int, ...] | None:
     """The index of the value that is furthest off (a NaN before all others), or None."""
+    if actual.dtype == expected.dtype and torch.equal(actual, expected):
+        return None  # the usual case, and a tenth of the time
     wrong = ~_close(actual, expected, atol, rtol)
     if not wrong.any():
         return None
