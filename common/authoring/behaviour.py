@@ -18,7 +18,7 @@ from common.judging.causes import Certainty, Diagnosis
 from common.judging.collecting import checks_of
 from common.judging.diagnosis import diagnose, module_with, trouble_with
 from common.judging.records import Outcome, Status
-from common.judging.runner import outcomes_of
+from common.judging.runner import outcomes_of, with_excerpt
 
 FEWEST_MISTAKES, FEWEST_RIGHT = 8, 3
 
@@ -107,7 +107,10 @@ def judged(problem: Problem, mistake: Mistake) -> Judged:
     trouble, named = "", False
     if not wrong:
         trouble = "no check fails"
-    elif found := diagnose(problem, checks_of(problem), outcomes, budget=600):
+        return Judged(mistake, trouble, named, moved, outcomes)
+    found = diagnose(problem, checks_of(problem), outcomes, budget=600)
+    with_excerpt(problem, checks_of(problem), outcomes, found)  # as a report would
+    if found:
         trouble = _taken_for(problem, mistake, found)
         named = not trouble
     elif not (wrong[0].because or wrong[0].error):

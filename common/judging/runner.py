@@ -103,16 +103,16 @@ def _explained(
         first_line=None if stateful else first_wrong_line(pairs, module, reference),
         mends=changes,
         groups=grouped(problem, checks, outcomes) if request.by_cause else (),
-        outcomes=tuple(_with_excerpt(problem, checks, outcomes, diagnosis)),
+        outcomes=tuple(with_excerpt(problem, checks, outcomes, diagnosis)),
     )
 
 
-def _with_excerpt(
+def with_excerpt(
     problem: Problem,
     checks: Sequence[Check],
-    outcomes: list[Outcome],
+    outcomes: Sequence[Outcome],
     diagnosis: Diagnosis | None,
-) -> list[Outcome]:
+) -> Sequence[Outcome]:
     """The wrong tensor beside the reference's, of the check that a report shows, or else of the next that has one."""
     name, bank = diagnosis.check if diagnosis else "", Bank(problem)
     wrong = [i for i, o in enumerate(outcomes) if o.status.is_wrong]
