@@ -234,10 +234,10 @@ class Agent(LearnersFile):
             part = self.objects[number]
 
             def before(_: nn.Module, args: Any, number: int = number) -> None:
-                events.append((number, "before", args, None))
+                events.append((number, "before", claims.as_now(args), None))
 
             def after(_: nn.Module, args: Any, output: Any, number: int = number) -> None:
-                events.append((number, "after", args, output))
+                events.append((number, "after", *map(claims.as_now, (args, output))))
 
             handles += [part.register_forward_pre_hook(before), part.register_forward_hook(after)]
         try:

@@ -177,6 +177,13 @@ class Optimizer:
 # --- the steps of a training run, where a check has one recorded ---------------------------------
 
 
+def as_now(value: Any) -> Any:
+    """What an event is about, as it is now: the code may go on to write into it. What has a graph stays itself."""
+    if isinstance(value, Tensor):
+        return value if value.requires_grad else value.clone()
+    return type(value)(map(as_now, value)) if type(value) in (tuple, list) else value
+
+
 def is_step(step: Any) -> bool:
     """Whether this is what common.testing.recording notes of a step."""
     kinds = {
