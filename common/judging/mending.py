@@ -26,6 +26,7 @@ _TIMED = 6  # failing checks of which the quickest is asked first
 _LINES = 2  # where a change in any of more will do, none of them tells what is wrong
 _MANY = 4
 _GUARDS = (ast.If, ast.Assert, ast.Raise, ast.While, ast.Try)
+_CALLERS = re.compile("overwritten|the caller")  # said where something of theirs was written to
 _CODE = 60  # characters of a line in a sentence
 # A file that names one of these is left alone: a changed one could overwrite what it should not.
 _TOUCHES = {
@@ -108,7 +109,7 @@ def _plausible(outcomes: Sequence[Outcome]) -> Callable[[Variation], bool]:
     # What raises anywhere would do; what loses no number; what never gets to the place that writes.
     accident = any(re.search(r"\bgot +no error", facts) for facts in said)
     lost = all(re.search(r"\bnan\b|infinit", facts, re.IGNORECASE) for facts in said)
-    kept_from = any(overwrites_its_input(o) or "overwritten" in o.because for o in wrong)
+    kept_from = any(overwrites_its_input(o) or _CALLERS.search(o.because) for o in wrong)
     few = _MANY * len(wrong) < len(outcomes)  # the opposite of a condition breaks more
 
     def plausible(variation: Variation) -> bool:

@@ -324,8 +324,9 @@ def test_gradients_reach_query_key_and_value(solution, masked):
 
 def test_the_weights_pass_a_gradient_on_too(solution):
     query, key, value = inputs(B)
+    rest = value, some_mask(B)
     assert_gradients_of(
-        lambda q, k: attend(solution, q, k, value, some_mask(B))[1], lambda q, k: by_torch(q, k, value, some_mask(B))[1],
+        lambda q, k: attend(solution, q, k, *rest)[1], lambda q, k: by_torch(q, k, *rest)[1],
         {"query": query, "key": key},
         because="This is the gradient of the weights, the second result: what is computed for them alone learns, too.",
     )  # fmt: skip

@@ -133,7 +133,8 @@ def test_two_optimizers_share_nothing(solution, name):
         make([p], lr=0.1, weight_decay=0.0).step()
     assert_close(
         p.detach(), torch.zeros_like(p), f"a parameter after a step of one {name} and a step back of another",
-        because="Each optimizer begins with no state of its own, also for a parameter that another one has moved.",
+        because="Each optimizer begins anew: its state hangs on itself, and on nothing that outlives it, such as an "
+        "attribute of the class, a default argument or a global dict, where the next one would find it.",
     )
 
 

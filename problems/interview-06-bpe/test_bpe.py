@@ -310,8 +310,8 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("ids", "unknown", "merges"), UNKNOWN, ids=[str(ids) for ids, _, _ in UNKNOWN])
 def test_an_unknown_id_is_refused(solution, ids, unknown, merges):
-    says = f"The ids run from 0 to 255 + len(merges), which is {255 + len(merges)} here; one below 0 is none either. A "
-    says += "message with the id tells its reader which one it is."
+    says = f"The ids run from 0 to 255 + len(merges), which is {255 + len(merges)} here; one below 0 is none either, "
+    says += "though as an index it counts from the end. A message with the id tells its reader which one it is."
     with assert_raises(ValueError, f"decode({ids}, {merges})", naming=[unknown], because=says):
         solution.decode(list(ids), list(merges))
 
