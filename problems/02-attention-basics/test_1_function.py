@@ -116,6 +116,13 @@ def test_any_leading_axes_are_kept(solution, lead):
         )  # fmt: skip
 
 
+def test_leading_axes_may_lie_in_memory_in_any_order(solution):
+    assert_layout_is_free(
+        side_by_side(solution), *inputs(B, 2),
+        what=f"the result of {CALL} for inputs of several leading axes that are not contiguous",
+    )  # fmt: skip
+
+
 def test_the_function_works_in_double_precision(solution):
     assert_keeps_dtype(side_by_side(solution), *inputs(B), what=f"the result of {CALL}")
     _, weights = attend(solution, *(x.double() for x in inputs(B)))
