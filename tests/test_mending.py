@@ -53,6 +53,7 @@ def found_in(key: int, old: str, new: str) -> list[str]:
         (1, "T > limit", "T > limit - 1", "`limit` in place of `limit - 1`"),
         (3, "query.size(-1)", "value.size(-1)", "something else than `value`"),
         (3, "powers / powers.sum", "powers / powers.detach().sum", "`powers` in place of `powers.detach()`"),
+        (1, "arange(T, dev", "arange(1, T + 1, dev", "begun and ended one earlier or later"),
         (1, "T, device=input_ids.device", "T, dtype=torch.long", "the right device for `torch.arange(T, dty"),
         (5, "self.c_attn(x).chunk(3", "self.c_attn(x).detach().chunk(3", "`self.c_attn(x)` in place of"),
         (6, "math.sqrt(2 / math.pi)", "math.sqrt(2) / math.pi", "other brackets in `math.sqrt(2) / math.pi`"),

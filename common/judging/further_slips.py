@@ -193,6 +193,11 @@ def _calls(node: ast.Call, near: Near) -> Iterator[Slip]:
                 said = f"another value of `{keyword.arg}` in {{code}}"
                 yield Slip(said, with_(node, keywords=changed))
     match node:
+        case ast.Call(func=ast.Attribute(attr="arange"), args=[first, last, *rest]):
+            for op in (ast.Add(), ast.Sub()):
+                moved = [ast.BinOp(end, op, ast.Constant(1)) for end in (first, last)]
+                said = f"{shown(node)} begun and ended one earlier or later, {{at}}"
+                yield Slip(said, with_(node, args=[*moved, *rest]))
         case ast.Call(func=ast.Name(id="range")):
             for end in node.args:
                 yield from _one_off(node, end)
