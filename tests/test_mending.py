@@ -61,6 +61,7 @@ def found_in(key: int, old: str, new: str) -> list[str]:
         (9, "value > 0", "value >= 0", "another comparison in `value >= 0`"),
         (9, 'f"{name} must be at least 1', '"{name} must be at least 1', "an f in front of"),
         (13, "len(ranks) < vocab_size:", "len(ranks) < vocab_size - 1:", "another comparison"),  # others never end
+        (15, "model.eval()", "model.eval", "`model.eval` called"),
         (15, "text[:, -max_context:]", "text[:, -max_context + 1:]", "`-max_context` in place of"),
     ],
 )  # fmt: skip

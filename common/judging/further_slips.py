@@ -272,6 +272,8 @@ def _statements(node: ast.stmt, near: Near) -> Iterator[Slip]:
                     f"what is below {{at}} without `@{shown(mark)[1:]}",
                     with_(node, decorator_list=rest),
                 )
+        case ast.Expr(value=ast.Attribute() as named):
+            yield Slip(f"{shown(named)} called, {{at}}", ast.Expr(ast.Call(named, [], [])))
         case ast.Break():
             yield Slip("{code}, as `continue`", ast.Continue())
         case ast.Continue():
