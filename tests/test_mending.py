@@ -84,6 +84,14 @@ def test_a_tensor_on_self_is_tried_as_a_buffer():
     assert "`self.places` as a buffer, line 23" in " ".join(mend.said for mend in verdict.mends)
 
 
+def test_an_argument_that_is_handed_on_under_its_name_is_meant():
+    text = "def f(width, heads): pass\ndef g(width, heads, depth):\n    f(width, depth)\n    f(width, heads=heads)\n"
+    said = [variation.said for variation in Source(text).mends("")]
+    assert "something else than `depth` in {code}" in said
+    assert not any("something else than `width`" in each for each in said)
+    assert not any("something else than `heads`" in each for each in said)
+
+
 def test_nothing_is_told_where_changes_in_many_places_would_do():
     # input_ids is changed only if all of this holds, so whatever makes one of them false is a change that would do.
     asked = [

@@ -78,7 +78,9 @@ class Source:
     def _further(
         self, ways: Callable[[ast.AST, Near], Iterable[Slip]], numbers: tuple[float, ...]
     ) -> Iterator[Variation]:
-        found = self._varied(lambda node: ways(node, self._near(node, numbers)))
+        found = self._varied(
+            lambda node: () if self._is_at_home(node) else ways(node, self._near(node, numbers))
+        )
         return (replace(variation, simple=False) for variation in found)
 
     def _is_sensible(self, node: ast.AST, slip: Slip) -> bool:
@@ -97,6 +99,15 @@ class Source:
                 return False
         return True
 
+    def _is_at_home(self, node: ast.AST) -> bool:
+        """Whether a name is handed to an argument of that very name: no other one is meant there."""
+        match node, self.parents.get(node):
+            case ast.Name(id=name), ast.keyword(arg=argument):
+                return name == argument
+            case ast.Name(id=name), ast.Call(func=ast.Name(id=callee), args=args) if node in args:
+                return name in self._arguments.get(callee, ())[args.index(node) :][:1]
+        return False
+
     def _varied(self, ways: Callable[[ast.AST], Iterable[Slip]]) -> Iterator[Variation]:
         for node in self.nodes:
             for slip in ways(node):
@@ -104,9 +115,11 @@ class Source:
                     source = self._with(node, slip.new)
                 except ValueError:  # an f-string that cannot be written
                     continue
+                fewer = len(getattr(slip.new, "keywords", ())) < len(getattr(node, "keywords", ()))
+                shorter = fewer or isinstance(slip.new, ast.Pass) or slip.new in ast.walk(node)
                 yield Variation(
                     _begin(node)[0] + 1, slip.said, source, self._statement(node),
-                    shorter=isinstance(slip.new, ast.Pass) or slip.new in ast.walk(node), flips=slip.flips,
+                    shorter=shorter, flips=slip.flips,
                 )  # fmt: skip
 
     def _with(self, old: ast.AST, new: ast.AST) -> str:
@@ -176,6 +189,19 @@ class Source:
                 n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
             ]
             found[function] = tuple(dict.fromkeys(n for n in names if n != "self"))
+        return found
+
+    @cached_property
+    def _arguments(self) -> dict[str, tuple[str, ...]]:
+        """The arguments of each function and class of the file, by its name."""
+        found = {}
+        for function in (n for n in self.nodes if isinstance(n, ast.FunctionDef)):
+            names = tuple(argument.arg for argument in function.args.args)
+            owner = self.parents.get(function)
+            if function.name == "__init__" and isinstance(owner, ast.ClassDef):
+                found[owner.name] = names[1:]
+            else:
+                found[function.name] = names
         return found
 
     @cached_property
