@@ -97,7 +97,9 @@ def fill(module: M, *, gain: float = 1.5) -> M:
         # Sorted, so that of two names for one tied tensor the same one has the last word.
         for name, p in sorted(module.named_parameters(remove_duplicate=False)):
             p.copy_(_start(current().seed, name, tuple(p.shape), gain))
-    return module.to(current().device).eval()
+    if current().device.type != "cpu":
+        module.to(current().device)
+    return module.eval()
 
 
 @lru_cache(maxsize=512)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 
 @dataclass(eq=False)
@@ -56,6 +57,8 @@ class _Notes:
     holding: dict[nn.Module, set[str]] = field(
         default_factory=dict
     )  # a gradient, as backward() begins
+    # Hooks that are never removed keep their tensors, and these a model, for as long as the process lives.
+    hooks: list[RemovableHandle] = field(default_factory=list)
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if not (args and isinstance(args[0], Tensor) and torch.is_grad_enabled()):
@@ -76,7 +79,8 @@ class _Notes:
         if step is None or logits is None:
             return
         self._listen(module)
-        logits.register_hook(lambda error: self._going_back(module, step, error))
+        hook = logits.register_hook(lambda error: self._going_back(module, step, error))
+        self.hooks.append(hook)
 
     def _listen(self, module: nn.Module) -> None:
         """Hear of each gradient; only backward() adds to one, torch.autograd.grad leaves it alone."""
@@ -92,7 +96,7 @@ class _Notes:
                     step.left[name] = p.grad.clone()
                     step.stale += [name] * (name in self.holding[module])
 
-            parameter.register_post_accumulate_grad_hook(left)
+            self.hooks.append(parameter.register_post_accumulate_grad_hook(left))
 
     def _going(self, module: nn.Module) -> Step | None:
         """The step of this module that backward() was last called in."""
@@ -131,7 +135,7 @@ def _noting() -> Generator[_Notes]:
     try:
         yield notes
     finally:
-        for handle in handles:
+        for handle in [*handles, *notes.hooks]:
             handle.remove()
 
 

@@ -34,6 +34,7 @@ SMALL = {
 }
 
 Made = TypeVar("Made")
+_KEPT = 4  # functions whose runs are kept: checks of one follow each other, and runs are large
 _made: WeakKeyDictionary[Callable[..., Any], dict[Any, Any]] = WeakKeyDictionary()
 
 
@@ -43,6 +44,8 @@ def once(function: Callable[..., Any], key: object, make: Callable[[], Made]) ->
         known = _made.setdefault(function, {})
     except TypeError:  # a callable that cannot be kept by
         return make()
+    for oldest in [*_made][:-_KEPT]:
+        del _made[oldest]
     if key not in known:
         known[key] = make()
     return known[key]

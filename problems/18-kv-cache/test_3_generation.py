@@ -54,19 +54,26 @@ def prompt(size=B, length=T):
     return draw_ids("prompt", B=size, T=length)
 
 
+def once(function):
+    """The function, which computes each result once for a seed and a device."""
+    known = cache(lambda seed, device, *args, **options: function(*args, **options))
+    return lambda *args, **options: known(current().seed, current().device, *args, **options)
+
+
+@once
 def right_text(n_tokens, *, size=B, length=T, max_context=LIMIT, **model):
     """What the greedy loop of problem 15 writes after that prompt, without any cache: (B, n_tokens)."""
-    here = current()
-    return _right_text(here.seed, here.device, n_tokens, size, length, max_context, **model)
-
-
-@cache
-def _right_text(seed, device, n_tokens, size, length, max_context, **changes):
-    model, text = gpt2(**changes), prompt(size, length)
+    model, text = gpt2(**model), prompt(size, length)
     with torch.no_grad():
         for _ in range(n_tokens):
             text = torch.cat([text, model(text[:, -max_context:])[:, -1].argmax(-1, keepdim=True)], 1)
     return text[:, length:]
+
+
+@once
+def right_draws(n_tokens, **options):
+    """What problem 15's generate draws after prompt(7), with a generator of seed 5: (7, n_tokens)."""
+    return problem(15).generate(gpt2(), prompt(7), n_tokens, LIMIT, generator=seeded(5), **options)
 
 
 def written(solution, model, ids, n_tokens, max_context=LIMIT, **options):
@@ -292,9 +299,8 @@ def test_the_prompt_is_left_as_it_was(solution):
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.6, "top_k": 4}, {"top_p": 0.8}], ids=str)
 def test_the_same_seed_draws_the_same_text_as_generate(solution, options):
-    right = problem(15).generate(gpt2(), prompt(7), 4, LIMIT, generator=seeded(5), **options)
     assert_tokens(
-        written(solution, gpt2(), prompt(7), 4, generator=seeded(5), **options), right,
+        written(solution, gpt2(), prompt(7), 4, generator=seeded(5), **options), right_draws(4, **options),
         f"what is drawn with a generator of seed 5 and {options or 'no options'}",
         because="As in generate each step draws once for the whole batch, with torch.multinomial and the generator, "
         "from the softmax of what filter_logits makes of the logits and the options.",
@@ -339,25 +345,21 @@ def test_a_row_that_has_ended_is_filled_with_eos(solution, options, zero):
 
 
 def test_a_row_that_has_ended_takes_no_draw_from_the_others(solution):
-    drawn = problem(15).generate(gpt2(), prompt(7), 5, LIMIT, generator=seeded(5))
+    drawn = right_draws(5)
     eos = next(int(e) for e in drawn[:, 0] if not (drawn == e).any(dim=1).all())  # ends a row at once, and not all
-    assert_tokens(
-        written(solution, gpt2(), prompt(7), 5, temperature=1.0, eos_id=eos, generator=seeded(5)),
-        problem(15).generate(gpt2(), prompt(7), 5, LIMIT, eos_id=eos, generator=seeded(5)),
-        f"what is drawn with a generator of seed 5 where eos_id={eos} ends a row at its first token",
-        because="As in generate each step draws for all rows, those that have ended too; what they draw is replaced by "
-        "eos_id. Draw for the others alone, and they get other random numbers.",
-    )
+    got = written(solution, gpt2(), prompt(7), 5, temperature=1.0, eos_id=eos, generator=seeded(5))
+    what = f"what is drawn with a generator of seed 5 where eos_id={eos} ends a row at its first token"
+    says = "As in generate each step draws for all rows, those that have ended too; what they draw is replaced by "
+    says += "eos_id. Draw for the others alone, and they get other random numbers."
+    assert_tokens(got, right_draws(5, eos_id=eos), what, because=says)
 
 
 def test_an_eos_in_the_prompt_ends_nothing(solution):
     ids, right = prompt(1), right_text(4, size=1)
     eos = next(int(token) for token in ids[0].flip(0) if not (right == token).any())
-    assert_tokens(
-        written(solution, gpt2(), ids, 4, temperature=0, eos_id=eos), right,
-        f"what is written after a prompt that holds eos_id={eos}",
-        because="A row ends when it draws eos_id; one that stands in its prompt, as between two texts, ends nothing.",
-    )
+    got, what = written(solution, gpt2(), ids, 4, temperature=0, eos_id=eos), f"the text after a prompt with {eos=}"
+    because = "A row ends when it draws eos_id; one that stands in its prompt, as between two texts, ends nothing."
+    assert_tokens(got, right, what, because=because)
 
 
 def test_writing_ends_when_all_rows_have(solution):
@@ -376,11 +378,9 @@ def test_writing_ends_when_all_rows_have(solution):
 
 def test_generation_works_in_single_precision(solution):
     model = gpt2().float()
-    assert_tokens(
-        written(solution, model, prompt(), 2), problem(15).generate(model, prompt(), 2, LIMIT, temperature=0),
-        "what a model in float32 writes",
-        because="Everything is computed in the type of the model's parameters, whichever that is.",
-    )
+    right = problem(15).generate(model, prompt(), 2, LIMIT, temperature=0)
+    because = "Everything is computed in the type of the model's parameters, whichever that is."
+    assert_tokens(written(solution, model, prompt(), 2), right, "what a model in float32 writes", because=because)
 
 
 def test_generation_works_on_another_device(solution):
