@@ -69,7 +69,9 @@ def first_wrong_line(
             return None
         else:
             ends = [end]
-        if (found := _origin(ends, known, trusted)) and not _lacks_a_bias(found[0], right.steps):
+        if (found := _origin(ends, known, trusted, deadline)) and not _lacks_a_bias(
+            found[0], right.steps
+        ):
             return _told(*found, module)
     return None
 
@@ -152,9 +154,13 @@ def _trusted(outcomes: Sequence[Outcome]) -> frozenset[str]:
 
 
 def _origin(
-    ends: Sequence[Step], known: KnownValues, trusted: frozenset[str]
+    ends: Sequence[Step], known: KnownValues, trusted: frozenset[str], deadline: float
 ) -> tuple[Step, bool, int] | None:
-    """The step that is wrong first, whether it is only moved, and its line; None where several could be it."""
+    """The step that is wrong first, whether it is only moved, and its line; None where several could be it.
+
+    Args:
+        deadline: the processor time at which it is given up.
+    """
     if any(known.match(end.value).may_be_right for end in ends):
         return None  # right, but not the result: a step is missing, before it or after
     found, to_see, visited = [], [*ends], set()
@@ -163,6 +169,8 @@ def _origin(
         if id(step) in visited:
             continue
         visited.add(id(step))
+        if time.process_time() > deadline:
+            return None
         unknown = [
             s
             for s in step.inputs

@@ -63,8 +63,10 @@ class _Table:
     """Tensors, to look others up in."""
 
     def __init__(self) -> None:
-        self.by_count: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        self.by_count: dict[int, list[Tensor]] = defaultdict(list)
+        self.sorted: dict[int, tuple[Tensor, Tensor]] = {}  # those of a count, and what is near
         self.all: list[Tensor] = []
+        self.by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         self.once: set[tuple[tuple[int, ...], bytes]] = set()
 
     def add(self, *tensors: Tensor) -> None:
@@ -73,13 +75,13 @@ class _Table:
             if key not in self.once:
                 self.once.add(key)
                 self.all.append(each)
-                self.by_count[each.numel()].append((each, each.flatten().sort().values))
+                self.by_shape[tuple(each.shape)].append(each)
+                self.by_count[each.numel()].append(each)
 
     def find(self, value: Tensor) -> Match:
         if value.numel() == 0:
             return Match.KNOWN
-        ordered = value.flatten().sort().values
-        same = [r for r, r_ordered in self.by_count[value.numel()] if _close(ordered, r_ordered)]
+        same = self._same_numbers(value)
         alike = [r for r in same if sorted(r.shape) == sorted(value.shape)]
         turned = [r for r in alike if _turned(value, r)]
         if turned:
@@ -95,14 +97,30 @@ class _Table:
             return Match.UNSURE  # the table of one head, turned likewise
         return Match.MOVED if same else Match.UNKNOWN
 
+    def _same_numbers(self, value: Tensor) -> list[Tensor]:
+        """The right tensors that hold the same numbers in any order."""
+        count, ordered = value.numel(), value.flatten().sort().values
+        if not (tensors := self.by_count.get(count)):
+            return []
+        if count not in self.sorted:
+            near = torch.tensor([[_tolerance(t)] for t in tensors])
+            self.sorted[count] = torch.stack([t.flatten() for t in tensors]).sort().values, near
+        rows, near = self.sorted[count]
+        same = (ordered - rows).abs() <= near + 1e-5 * rows.abs()
+        same |= (ordered == rows) | (ordered.isnan() & rows.isnan())
+        return [t for t, found in zip(tensors, same.all(1).tolist(), strict=True) if found]
+
     def _is_part(self, value: Tensor) -> bool:
         """Whether it is a piece of a right tensor along one axis."""
-        for right in self.all:
-            for axis in _cut_axes(right, value):
-                pieces = right.numel() // value.numel()
-                if any(
-                    _close(piece.flatten(), value.flatten()) for piece in right.chunk(pieces, axis)
-                ):
+        flat = value.flatten()
+        for shape, tensors in self.by_shape.items():
+            for axis in _cut_axes(shape, tuple(value.shape)):
+                cut = torch.stack(tensors).unflatten(
+                    1 + axis, (tensors[0].numel() // flat.numel(), -1)
+                )
+                pieces = cut.movedim(1 + axis, 1).reshape(-1, flat.numel())
+                near = torch.isclose(pieces, flat, rtol=1e-5, atol=_tolerance(flat), equal_nan=True)
+                if bool(near.all(1).any()):
                     return True
         return False
 
@@ -121,21 +139,16 @@ class _Table:
         return False
 
 
-def _cut_axes(right: Tensor, piece: Tensor) -> list[int]:
+def _cut_axes(right: tuple[int, ...], piece: tuple[int, ...]) -> list[int]:
     """The axes along which a tensor could be cut into pieces of this shape (the axis itself may be gone)."""
     found = []
-    for axis, size in enumerate(right.shape):
-        rest = right.shape[:axis] + right.shape[axis + 1 :]
-        if piece.ndim == right.ndim:
-            others = piece.shape[:axis] + piece.shape[axis + 1 :]
-            if (
-                others == rest
-                and piece.size(axis)
-                and size > piece.size(axis)
-                and size % piece.size(axis) == 0
-            ):
+    for axis, size in enumerate(right):
+        rest = right[:axis] + right[axis + 1 :]
+        if len(piece) == len(right):
+            others = piece[:axis] + piece[axis + 1 :]
+            if others == rest and size > piece[axis] > 0 == size % piece[axis]:
                 found.append(axis)
-        elif piece.shape == rest and size > 1:
+        elif piece == rest and size > 1:
             found.append(axis)
     return found
 
@@ -172,9 +185,12 @@ def _softens(value: Tensor, axis: int, weights: Tensor) -> bool:
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-5, atol=_tolerance(b), equal_nan=True)
+
+
+def _tolerance(b: Tensor) -> float:
     finite = b[b.isfinite()].abs()
-    scale = float(finite.max()) if finite.numel() else 1.0
-    return torch.allclose(a, b, rtol=1e-5, atol=1e-5 * max(scale, 1e-6), equal_nan=True)
+    return 1e-5 * max(float(finite.max()) if finite.numel() else 1.0, 1e-6)
 
 
 def _turned(value: Tensor, right: Tensor) -> bool:
