@@ -11,7 +11,7 @@ import pdb
 import random
 import sys
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -27,6 +27,7 @@ from common.testing.axes import USUAL, name_sizes
 from common.testing.context import current, surroundings
 
 _MOST_PRINTED = 20_000  # characters of what a check's run printed that are kept
+_LONGEST_FACT = 800  # characters; an error's message may list whatever its author likes
 
 
 class MissingPart(Exception):
@@ -80,7 +81,7 @@ class Check:
                         where = explaining.raised_instead(failure.instead, module, refused=refused)
                         because = f"{where} {because}"
                     said = {
-                        "status": Status.FAILED, "facts": tuple(failure.facts()), "because": because.strip(),
+                        "status": Status.FAILED, "facts": _cut(failure.facts()), "because": because.strip(),
                         "inside": failure.inside,
                     }  # fmt: skip
                 except (
@@ -119,10 +120,14 @@ def _raised(error: BaseException, module: ModuleType) -> dict[str, Any]:
         facts, because = explaining.explain(error, module)
     return {
         "status": Status.ERROR,
-        "facts": tuple(facts),
+        "facts": _cut(facts),
         "because": because,
         "error": explaining.comparable(error),
     }
+
+
+def _cut(facts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f if len(f) <= _LONGEST_FACT else f"{f[:_LONGEST_FACT]} ..." for f in facts)
 
 
 def _end_of(printed: str) -> str:

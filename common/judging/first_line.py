@@ -81,6 +81,11 @@ _OTHER_TYPES = re.compile(r"BFloat16|Half|[Dd]ouble")
 _FLOAT32_CAME = re.compile(
     r"mixed dtype|expected '?torch\.(?:float64|bfloat16|float16)\b.*got +'?torch\.float32", re.S
 )
+_WIDENS = re.compile(r"\.(float|to|type)\(|dtype|float32")
+_WAY_BACK = (
+    "Where it is meant to be wider, the way back is missing: what is made of it is cast to the type of the input "
+    "again, .to(...), before it meets a tensor of that type or is returned."
+)
 _OTHERS = (*_HALF, torch.float64)
 
 
@@ -102,7 +107,9 @@ def first_in_float32(check: Check, outcome: Outcome, module: ModuleType) -> str:
     while before := [s for s in step.inputs if s.value.dtype == torch.float32 and s.value.ndim]:
         step = before[0]
     line = step.places[-1][1]
-    return f"The first float32 tensor there is made in line {line}, `{line_of(line, module)}`."
+    code = line_of(line, module)
+    back = f" {_WAY_BACK}" if other is not None and _WIDENS.search(code) else ""
+    return f"The first float32 tensor there is made in line {line}, `{code}`.{back}"
 
 
 def overwrites_its_input(outcome: Outcome) -> bool:

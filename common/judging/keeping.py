@@ -33,6 +33,9 @@ def _lasting(module: ModuleType) -> Iterator[tuple[str, Any]]:
         code = isinstance(value, (type, FunctionType, _CACHED))
         if not code or value.__module__ != module.__name__:
             yield f"`{name}`, a global name", value
+            if type(value).__module__ == module.__name__:
+                for attribute, thing in getattr(value, "__dict__", {}).items():
+                    yield f"`{name}.{attribute}`, an attribute of a global object", thing
         elif isinstance(value, type):
             for inner, thing in [*vars(value).items()]:
                 if isinstance(thing, (FunctionType, _CACHED)):

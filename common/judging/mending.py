@@ -27,6 +27,11 @@ _LINES = 2  # where a change in any of more will do, none of them tells what is 
 _MANY = 4
 _GUARDS = (ast.If, ast.Assert, ast.Raise, ast.While, ast.Try)
 _CALLERS = re.compile("overwritten|the caller")  # said where something of theirs was written to
+_FIRST_NAN = re.compile(
+    r"The first NaN on the way there is made in line (\d+)"
+)  # as not_numbers says it
+# As first_line says it. Without the widening all would pass, too, and it may well be meant.
+_WIDENED = re.compile(r"The first float32 tensor there is made in line (\d+), .*the way back")
 _CODE = 60  # characters of a line in a sentence
 # A file that names one of these is left alone: a changed one could overwrite what it should not.
 _TOUCHES = {
@@ -106,15 +111,20 @@ def _plausible(outcomes: Sequence[Outcome]) -> Callable[[Variation], bool]:
     """Which changes may be mends of what was seen, and no accidents."""
     wrong = [outcome for outcome in outcomes if outcome.status.is_wrong]
     said = [" ".join((*outcome.facts, outcome.error)) for outcome in wrong]
-    # What raises anywhere would do; what loses no number; what never gets to the place that writes.
+    # What raises anywhere would do; what makes other numbers than those that are lost, unless it is where they are;
+    # what never gets to the place that writes.
     accident = any(re.search(r"\bgot +no error", facts) for facts in said)
     lost = all(re.search(r"\bnan\b|infinit", facts, re.IGNORECASE) for facts in said)
     kept_from = any(overwrites_its_input(o) or _CALLERS.search(o.because) for o in wrong)
+    made = {int(line) for o in wrong for line in _FIRST_NAN.findall(o.because)}
+    widened = {int(line) for o in wrong for line in _WIDENED.findall(o.because)}
     few = _MANY * len(wrong) < len(outcomes)  # the opposite of a condition breaks more
 
     def plausible(variation: Variation) -> bool:
         conditional = isinstance(variation.within, _GUARDS)
-        unlikely = (lost and variation.shorter) or (few and variation.flips)
+        elsewhere = variation.shorter or variation.line not in made
+        unlikely = (lost and elsewhere) or (few and variation.flips)
+        unlikely |= bool(widened) and variation.line not in widened
         return not (unlikely or (kept_from and conditional) or (accident and not conditional))
 
     return plausible

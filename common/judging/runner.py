@@ -27,11 +27,17 @@ from common.judging.picturing import picture_of
 from common.judging.records import Cost, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
 from common.judging.way_back import where_it_is_cut
-from common.testing.calls import HOLDS, NOTHING_KEPT, OUTLIVES
+from common.testing.calls import HOLDS, NOTHING_KEPT, OUTLIVES, SET_BY_A_CALL
 from common.testing.context import surroundings
 
 _KEPT = "Alone, in a file that was just loaded, this check passes: something outlives the call that made it."
 _LEFT = "What the check left changed in your file: {}."
+_LEFT_BEFORE = "What the checks before it left changed in your file: {}."
+_SAID = (
+    HOLDS,
+    SET_BY_A_CALL[:20],
+    _LEFT[:20],
+)  # what is kept is named: without it a change may do by accident
 _LOOKED_AT = 8  # failing checks in which a wrong tensor is looked for
 _MAY_BE = "It is used again, such as a global name, a cache, a default argument or an attribute of the class."
 
@@ -92,7 +98,7 @@ def _explained(
     # What a line gives wrongly in a later call is not what keeps something for it.
     stateful = any(o.because.startswith((_KEPT, NOTHING_KEPT)) for o in outcomes)
     certain = diagnosis and diagnosis.certainty in (Certainty.CAUSE, Certainty.EITHER)
-    told = any(HOLDS in o.because or _LEFT[:20] in o.because for o in outcomes)
+    told = any(said in o.because for o in outcomes for said in _SAID)
     tried = seen.whole and not (certain or stateful or told)
     changes = mends(request, checks, outcomes) if tried else ()
     diagnosis = None if changes else diagnosis
@@ -154,10 +160,20 @@ def _asked_again(
     before = kept(fresh)
     alone, left = checks[at].run(fresh), told_of(before, fresh)
     if alone.status == Status.PASSED and checks[at].run(module).status.is_wrong:
-        because, diagnosis = f"{_KEPT} {_LEFT.format(left) if left else _MAY_BE}", None
+        by_others = _left_by(checks[:at], _load(request, loading.tree(request.earlier)))
+        known = _LEFT.format(left) if left else by_others and _LEFT_BEFORE.format(by_others)
+        because, diagnosis = f"{_KEPT} {known or _MAY_BE}", None
     elif left:
         because = because.replace(OUTLIVES, _LEFT.format(left))
     return [*outcomes[:at], replace(outcomes[at], because=because), *outcomes[at + 1 :]], diagnosis
+
+
+def _left_by(checks: Sequence[Check], fresh: ModuleType) -> str:
+    """What some checks leave changed in a file that was just loaded."""
+    before = kept(fresh)
+    for check in checks:
+        check.run(fresh)
+    return told_of(before, fresh)
 
 
 def outcomes_of(problem: Problem, module: ModuleType) -> list[Outcome]:

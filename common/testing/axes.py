@@ -27,7 +27,7 @@ def letters(size: int) -> list[str]:
     axes = current().axes
     found = [letter for letter, known in axes.items() if known == size]
     if not found and size > 1:
-        found = [f"3{a}" for a, known in axes.items() if 3 * known == size and a == "C"]
+        found = [f"{n}C" for n in (3, 4) if n * axes.get("C", 0) == size]
         found += [
             f"{a}*{b}"
             for a, b in (("B", "T"), ("B", "H"), ("H", "T"), ("T", "D"))

@@ -16,6 +16,7 @@ OUTLIVES = (
     "What outlives a call: whatever hangs on self, on the class or on a global name, the results of lru_cache, and a "
     "default value such as `found=[]`, which is made once for all calls."
 )
+SET_BY_A_CALL = " The first call set `{}`."
 NOTHING_KEPT = (
     "A module that has read another text before answers like one that has not: positions, masks and results "
     "are made anew in each call, or cut to the text from what was made in __init__."
@@ -38,10 +39,7 @@ def assert_nothing_is_kept(make: Callable[[], Any], first: Tensor, then: Tensor,
             "numbers that they begin with: it does not change when they are loaded or trained. Compute it in forward.",
         )  # fmt: skip
         module = make()
-        held = dict(_attributes(module))
-        module(first)
-        new = [name for name, value in _attributes(module) if value is not held.get(name)]
-        kept = f" The first call set `{new[0]}`." if new else ""
+        kept = set_by_a_call(module, first)
         try:
             again = module(then)
         except (RuntimeError, IndexError, ValueError) as error:
@@ -54,6 +52,14 @@ def assert_nothing_is_kept(make: Callable[[], Any], first: Tensor, then: Tensor,
                 because=NOTHING_KEPT + kept,
             )
         assert_close(again, alone, after, because=NOTHING_KEPT + kept)
+
+
+def set_by_a_call(module: nn.Module, *inputs: Tensor) -> str:
+    """Call the module, and say which of its attributes that sets; empty where it sets none."""
+    held = dict(_attributes(module))
+    module(*inputs)
+    new = [name for name, value in _attributes(module) if value is not held.get(name)]
+    return SET_BY_A_CALL.format(new[0]) if new else ""
 
 
 _RANDOM_IN_EVAL = (

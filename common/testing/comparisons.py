@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from common.testing.asserts import assert_close, assert_tensor, fail, mismatch
+from common.testing.calls import set_by_a_call
 from common.testing.context import observe
 from common.testing.modules import draw
 
@@ -142,16 +143,22 @@ def assert_layout_is_free(function: Callable[..., Any], *inputs: Tensor, what: s
 
 
 def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
-    """Check that the model, moved to bfloat16 or float16, gives about what it gives in float32."""
+    """Check that the model, moved to bfloat16 or float16, gives about what it gives in float32.
+
+    Then once more with other weights: what was cast from the first ones may not be used again.
+    """
     with torch.no_grad():
-        right = assert_tensor(model(*inputs), "the output")
+        new, other = copy.deepcopy(model), _halved(copy.deepcopy(model))
+        right, later = (assert_tensor(each(*inputs), "the output") for each in (model, other))
         for dtype, atol in ((torch.bfloat16, 0.3), (torch.float16, 0.05)):
             name = str(dtype).removeprefix("torch.")
             cast = [x.to(dtype) if x.is_floating_point() else x for x in inputs]
             try:
-                out = copy.deepcopy(model).to(dtype)(*cast)
+                moved = copy.deepcopy(model).to(dtype)
+                out = moved(*cast)
             except RuntimeError as error:
                 if "overflow" not in str(error):
+                    _assert_no_call_matters(new, dtype, inputs, cast)
                     raise
                 observe(f"{name} overflows", True)
                 fail(
@@ -168,3 +175,37 @@ def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
                 atol=atol,
                 rtol=atol,
             )
+            assert_close(
+                assert_tensor(_halved(moved)(*cast), "the output").float(),
+                later,
+                f"the output in {name}, after a call with other weights, compared with your own in float32,",
+                because="The weights have changed since the first call, and what was cast from them to another type in "
+                "that call says nothing of these: it is computed anew in each call.",
+                atol=atol,
+                rtol=atol,
+            )
+
+
+def _assert_no_call_matters(
+    new: nn.Module, dtype: torch.dtype, inputs: Sequence[Tensor], cast: Sequence[Tensor]
+) -> None:
+    """Check, of a module that fails in a type after a call in float32, that it does without that call, too."""
+    try:
+        copy.deepcopy(new).to(dtype)(*cast)
+    except RuntimeError:
+        return
+    name = str(dtype).removeprefix("torch.")
+    observe(f"{name} fails after a call in float32", True)
+    fail(
+        f"in {name}, after a call in float32, the output cannot be computed, though a new module computes it:",
+        expected="what a new module gives",
+        got="two types that meet",
+        because="What is kept from a call has the type of that call, and .to() moves parameters and buffers alone: "
+        f"make it anew in each call, in the type of its partner.{set_by_a_call(new, *inputs)}",
+    )
+
+
+def _halved(model: nn.Module) -> nn.Module:
+    for parameter in model.parameters():
+        parameter.mul_(0.5)
+    return model

@@ -226,7 +226,21 @@ def test_attn_dropout_reaches_the_blocks(solution):
         assert_dropped(
             block(x).sub(x).round(decimals=4)[..., 0], 1.0, 0.4, "the attention weights of a block",
             because="Inside a block the attention weights are dropped with the rate attn_pdrop: it is 0.4 here, and "
-            "the other rates are 0.",
+            "the other rates are 0. F.scaled_dot_product_attention wants it as dropout_p, in train mode.",
+        )
+
+
+def test_attn_pdrop_leaves_what_comes_out_of_c_proj_alone(solution):
+    model = silence(gpt2(solution, embd_pdrop=0.0, attn_pdrop=0.4, resid_pdrop=0.0)).train()
+    x = draw("x", 3, T, C)
+    for block in filter(has_forward, model.h):
+        with torch.no_grad():
+            block.attn.c_proj.bias.fill_(1.0)
+            block.mlp.c_proj.bias.fill_(1.0)
+        assert_close(
+            block(x) - x, torch.full_like(x, 2.0),
+            "what a block adds in train mode when both c_proj give their bias of 1 alone and resid_pdrop is 0",
+            because="attn_pdrop is the rate of the attention weights; what comes out of a c_proj has resid_pdrop.",
         )
 
 

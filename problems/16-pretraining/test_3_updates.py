@@ -300,8 +300,9 @@ def test_the_rate_of_an_update_is_set_anew(solution):
         equal = bool((found - found[0]).abs().max() < 0.05)
         assert_true(
             not equal, f"all updates move {name} equally far, by {float(found[0]):.3g} times max_lr",
-            because='AdamW moves a weight whose gradient stays the same by the rate of its group: the learning rate '
-            'has to be put into the groups, group["lr"] = ..., anew before each update.',
+            because="AdamW moves a weight whose gradient stays the same by the rate of its group, and that of "
+            f'{name} has the same rate in all updates: the rate goes into each of the groups, group["lr"] = ..., anew '
+            "before each update.",
         )
 
 

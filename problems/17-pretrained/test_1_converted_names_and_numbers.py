@@ -193,8 +193,8 @@ def test_a_head_that_equals_wte_is_fine(solution, prefix):
 def test_each_name_is_asked_for_its_prefix(solution):
     state = published(prefix="transformer.", head=True)
     state = {"lm_head.weight": state.pop("lm_head.weight"), **state}
-    because = "Each name may have the prefix or not, whatever the name before it has: lm_head.weight, which comes first "
-    because += "in a sorted file, has none, and the others do."
+    because = "Each name may have the prefix or not, whatever the name before it has: lm_head.weight, first in a "
+    because += "sorted file, has none, and the others do."
     assert_names(convert(solution, state, because), because)
 
 

@@ -42,15 +42,6 @@ def test_the_first_merge_is_the_most_frequent_pair(solution):
     assert_learns(solution, "xyabzab", 1, [(A, B)], says)
 
 
-def test_one_training_leaves_nothing_to_the_next(solution):
-    says = "Each call starts afresh and returns a list of its own: nothing of one call reaches the next."
-    assert_learns(solution, "abab xyxy abab", 2, [(A, B), (256, 256)], says)
-    solution.train_bpe("abab xyxy abab", 2).append((0, 0))
-    says = f"Here (0, 0) was appended to what a call before had returned, and a call returns a new list. {OUTLIVES}"
-    for number, expected in [(1, [(A, B)]), (2, [(A, B), (256, 256)])]:
-        assert_learns(solution, "abab xyxy abab", number, expected, says)
-
-
 def test_training_starts_from_utf8_bytes(solution):
     says = "The ids at the start are the bytes of UTF-8, in which é has two, 195 and 169."
     assert_learns(solution, "éxé", 1, [(195, 169)], says)
@@ -180,6 +171,15 @@ def test_one_pass_for_each_merge_not_one_for_each_pair(solution):
     )
 
 
+def test_one_training_leaves_nothing_to_the_next(solution):
+    says = f"Each call starts afresh and returns a list of its own: nothing of one call reaches the next. {OUTLIVES}"
+    assert_learns(solution, "abab xyxy abab", 2, [(A, B), (256, 256)], says)
+    solution.train_bpe("abab xyxy abab", 2).append((0, 0))
+    says = f"Here (0, 0) was appended to what a call before had returned, and a call returns a new list. {OUTLIVES}"
+    for number, expected in [(1, [(A, B)]), (2, [(A, B), (256, 256)])]:
+        assert_learns(solution, "abab xyxy abab", number, expected, says)
+
+
 # --- encode --------------------------------------------------------------------------------------
 
 
@@ -203,15 +203,6 @@ def test_without_merges_a_text_is_its_bytes(solution, text):
 
 def test_a_single_byte_is_a_text_too(solution):
     assert_encodes(solution, "a", [(A, B)], [A], "There is no pair in a text of one byte, and the byte is its only id.")
-
-
-def test_each_text_is_encoded_afresh(solution):
-    says = "Each call starts afresh, with its own text and its own merges, and returns a list of its own: nothing of "
-    says += "one call reaches the next."
-    merges, others = [(A, B)], [(B, A), (X, A)]
-    for given, expected in [(merges, [256, X, 256]), (others, [A, B, 257, B]), (merges, [256, X, 256])]:
-        assert_encodes(solution, "abxab", given, expected, says)
-        solution.encode("abxab", list(given)).append(0)
 
 
 def test_merges_are_applied_wherever_they_fit(solution):
@@ -260,18 +251,21 @@ def test_longer_texts_are_encoded_as_the_definition_says(solution, reference, le
     assert_gives(call, lambda: solution.encode(text, list(merges)), ids, because=says, tokens=spelled(merges))
 
 
+def test_each_text_is_encoded_afresh(solution):
+    says = "Each call starts afresh, with its own text and its own merges, and returns a list of its own: nothing of "
+    says += f"one call reaches the next. {OUTLIVES}"
+    merges, others = [(A, B)], [(B, A), (X, A)]
+    for given, expected in [(merges, [256, X, 256]), (others, [A, B, 257, B]), (merges, [256, X, 256])]:
+        assert_encodes(solution, "abxab", given, expected, says)
+        solution.encode("abxab", list(given)).append(0)
+
+
 # --- decode --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("ids", "text"), [([], ""), ([104, 105], "hi"), ([195, 169], "é")], ids=str)
 def test_bytes_are_decoded(solution, ids, text):
     assert_decodes(solution, ids, [], text, "Ids below 256 are bytes, which all together are the UTF-8 of the text.")
-
-
-def test_each_list_is_decoded_afresh(solution):
-    says = "Each call starts afresh, with its own ids and its own merges: nothing of one call reaches the next."
-    for merges, text in [([(A, B)], "abx"), ([(X, Y)], "xyx"), ([(A, B), (256, C)], "abx")]:
-        assert_decodes(solution, [256, X], merges, text, says)
 
 
 def test_merges_are_taken_apart(solution):
@@ -314,6 +308,13 @@ def test_an_unknown_id_is_refused(solution, ids, unknown, merges):
     says += "though as an index it counts from the end. A message with the id tells its reader which one it is."
     with assert_raises(ValueError, f"decode({ids}, {merges})", naming=[unknown], because=says):
         solution.decode(list(ids), list(merges))
+
+
+def test_each_list_is_decoded_afresh(solution):
+    says = "Each call starts afresh, with its own ids and its own merges: nothing of one call reaches the next. "
+    says += OUTLIVES
+    for merges, text in [([(A, B)], "abx"), ([(X, Y)], "xyx"), ([(A, B), (256, C)], "abx")]:
+        assert_decodes(solution, [256, X], merges, text, says)
 
 
 # --- all of it together --------------------------------------------------------------------------
