@@ -30,6 +30,7 @@ import torch
         ("class A:\n    all = {}\ndef f(x):\n    A.all[x] = [x]", "`A.all`, an attribute of the class"),
         ("total = torch.zeros(3)\ndef f(x):\n    total.add_(x)", "`total`, a global name"),
         ("table = {1: torch.zeros(2)}\ndef f(x):\n    table[1][0] = x", "`table`, a global name"),
+        ("class A:\n    n = None\na = A()\ndef f(x):\n    a.n = x", "`a.n`, an attribute of a global object"),
         ("known = {1: [2]}\ndef f(x):\n    return [*known, x]", ""),
         ("class A:\n    def __init__(self):\n        self.all = []\ndef f(x):\n    A().all.append(x)", ""),
     ],
@@ -65,3 +66,33 @@ def test_a_check_that_asks_for_it_names_it_too():
     assert first.because.endswith(
         "What the check left changed in your file: `_known`, a global name."
     )
+
+
+def test_what_earlier_checks_have_left_is_named_too():
+    problem = find("09")
+    text = problem.reference_text + (
+        "\n\n_sizes = {}\n_right = GPT2Config.num_parameters\n\n\n"
+        "def _count(self):\n    return _sizes.setdefault(self.n_layer, _right(self))\n\n\n"
+        "GPT2Config.num_parameters = _count\n"
+    )
+    verdict = run(Request(problem.name, problem.solution, source=text))
+    said = [o.because for o in verdict.outcomes if o.status.is_wrong]
+    assert any("`_sizes`, a global name" in because for because in said)
+
+
+def test_a_call_in_one_type_leaves_nothing_to_the_next_in_another():
+    problem = find("07")
+    right = "        return centred / torch.sqrt(variance + self.eps) * self.weight + self.bias"
+    kept_weight = (
+        "        if not hasattr(self, 'wide'):\n            self.wide = self.weight.float().clone()\n"
+        "        out = centred / torch.sqrt(variance + self.eps) * self.wide.detach() + self.bias\n"
+        "        return out.to(x.dtype) + 0 * self.weight"
+    )
+    assert right in problem.reference_text
+    text = problem.reference_text.replace(right, kept_weight)
+    verdict = run(
+        Request(
+            problem.name, problem.solution, source=text, checks=("test_it_works_in_half_precision",)
+        )
+    )
+    assert "other weights" in verdict.outcomes[0].facts[0]

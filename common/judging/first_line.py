@@ -108,7 +108,8 @@ def first_in_float32(check: Check, outcome: Outcome, module: ModuleType) -> str:
         step = before[0]
     line = step.places[-1][1]
     code = line_of(line, module)
-    back = f" {_WAY_BACK}" if other is not None and _WIDENS.search(code) else ""
+    from_other = any(v.dtype in _OTHERS for v in (*step.given, *(s.value for s in step.inputs)))
+    back = f" {_WAY_BACK}" if from_other and _WIDENS.search(code) else ""
     return f"The first float32 tensor there is made in line {line}, `{code}`.{back}"
 
 

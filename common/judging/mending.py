@@ -14,8 +14,8 @@ from common.course.catalogue import find
 from common.judging import loading
 from common.judging.causes import Mend
 from common.judging.checks import Check
-from common.judging.first_line import overwrites_its_input
 from common.judging.limited import limited
+from common.judging.overwriting import writes_outside
 from common.judging.records import Outcome, Request, Status
 from common.judging.variations import Source, Variation
 
@@ -26,7 +26,6 @@ _TIMED = 6  # failing checks of which the quickest is asked first
 _LINES = 2  # where a change in any of more will do, none of them tells what is wrong
 _MANY = 4
 _GUARDS = (ast.If, ast.Assert, ast.Raise, ast.While, ast.Try)
-_CALLERS = re.compile("overwritten|the caller")  # said where something of theirs was written to
 _FIRST_NAN = re.compile(
     r"The first NaN on the way there is made in line (\d+)"
 )  # as not_numbers says it
@@ -115,7 +114,7 @@ def _plausible(outcomes: Sequence[Outcome]) -> Callable[[Variation], bool]:
     # what never gets to the place that writes.
     accident = any(re.search(r"\bgot +no error", facts) for facts in said)
     lost = all(re.search(r"\bnan\b|infinit", facts, re.IGNORECASE) for facts in said)
-    kept_from = any(overwrites_its_input(o) or _CALLERS.search(o.because) for o in wrong)
+    kept_from = any(map(writes_outside, wrong))
     made = {int(line) for o in wrong for line in _FIRST_NAN.findall(o.because)}
     widened = {int(line) for o in wrong for line in _WIDENED.findall(o.because)}
     few = _MANY * len(wrong) < len(outcomes)  # the opposite of a condition breaks more

@@ -23,12 +23,14 @@ from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
 from common.judging.mending import mends
 from common.judging.not_numbers import first_not_a_number
+from common.judging.overwriting import IN_A_LINE, IN_PLACE, where_it_is_overwritten
 from common.judging.picturing import picture_of
 from common.judging.records import Cost, Outcome, Request, Status, Verdict
 from common.judging.symptoms import log_of
 from common.judging.way_back import where_it_is_cut
 from common.testing.calls import HOLDS, NOTHING_KEPT, OUTLIVES, SET_BY_A_CALL
 from common.testing.context import surroundings
+from common.testing.modules import OVERWRITTEN
 
 _KEPT = "Alone, in a file that was just loaded, this check passes: something outlives the call that made it."
 _LEFT = "What the check left changed in your file: {}."
@@ -95,7 +97,8 @@ def _explained(
     request, outcomes = seen.request, [*seen.outcomes]
     diagnosis = diagnose(problem, checks, outcomes, budget=budget)
     outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
-    # What a line gives wrongly in a later call is not what keeps something for it.
+    # What a line gives wrongly in a later call is not what keeps something for it; and where a change is enough, the
+    # place is known, while another right way than the reference's has tensors that it never has.
     stateful = any(o.because.startswith((_KEPT, NOTHING_KEPT)) for o in outcomes)
     certain = diagnosis and diagnosis.certainty in (Certainty.CAUSE, Certainty.EITHER)
     told = any(said in o.because for o in outcomes for said in _SAID)
@@ -106,7 +109,7 @@ def _explained(
     return replace(
         seen,
         diagnosis=diagnosis,
-        first_line=None if stateful else first_wrong_line(pairs, module, reference),
+        first_line=None if stateful or changes else first_wrong_line(pairs, module, reference),
         mends=changes,
         groups=grouped(problem, checks, outcomes) if request.by_cause else (),
         outcomes=tuple(with_excerpt(problem, checks, outcomes, diagnosis)),
@@ -153,10 +156,14 @@ def _asked_again(
         left = f" {_LEFT.format(told)}" if (told := told_of(before, fresh)) else ""
         outcomes[at] = replace(outcomes[at], because=f"{outcomes[at].because} {where}{left}")
         return outcomes, None
-    questions = (first_not_a_number, where_it_is_cut)
+    questions = (first_not_a_number, where_it_is_cut, where_it_is_overwritten)
     where = " ".join(filter(None, (ask(checks[at], outcomes[at], module) for ask in questions)))
     fresh = _load(request, loading.tree(request.earlier))
-    because = f"{outcomes[at].because} {where}".strip()
+    # A place that is known makes the list of what it may be superfluous.
+    because = outcomes[at].because.replace(
+        OVERWRITTEN, IN_PLACE if IN_A_LINE in where else OVERWRITTEN
+    )
+    because = f"{because} {where}".strip()
     before = kept(fresh)
     alone, left = checks[at].run(fresh), told_of(before, fresh)
     if alone.status == Status.PASSED and checks[at].run(module).status.is_wrong:

@@ -139,12 +139,12 @@ def assert_losses_before_the_update(solution: Any) -> None:
 def assert_no_old_gradients(solution: Any) -> None:
     """Check that every backward() begins with no gradient."""
     run = trained(solution)
-    steps = [number for number, step in enumerate(run.steps, 1) if step.stale]
+    steps = [n for n, step in enumerate(run.steps, 1) if step.stale] or run.piled_up
     observe("steps that begin with old gradients", steps)
     if steps:
         still = [f" `{name}` never moves, either: {_NOT_GIVEN}" for name in run.never_moved[:1]]
         fail(
-            f"in step {steps[0]} backward() adds to gradients that are there already:",
+            f"in step {steps[0]} the gradient is added to one that is there already:",
             expected="gradients that are None or zero before each backward()",
             got=f"old ones in {listed(steps)}",
             because="backward() adds to what is there, so the gradients are cleared between a step and the next "

@@ -115,6 +115,7 @@ class Taken:
         ids: (B, T). error: (B, T, V), the gradient of its loss by the logits.
         stale: gradients of an earlier step were there when backward() began.
         before, after: the weights, by name.
+        found: the gradients that the optimizer found, by name.
     """
 
     ids: Tensor
@@ -122,6 +123,7 @@ class Taken:
     stale: bool
     before: Weights
     after: Weights
+    found: Weights
 
     @property
     def targets(self) -> Tensor:
@@ -163,6 +165,18 @@ class Training:
         return [n for n in self.steps[0].before if not any(s.move(n).any() for s in self.steps)]
 
     @property
+    def piled_up(self) -> list[int]:
+        """The steps in which the optimizer found its gradient added to that of the step before."""
+        if isinstance(self.replays, Exception):
+            return []
+        triples = zip(self.steps, self.steps[1:], self.replays[1:], strict=False)
+        return [
+            number
+            for number, (earlier, step, right) in enumerate(triples, 2)
+            if _is_added(step.found, earlier.found, right.gradients)
+        ]
+
+    @property
     def put_back(self) -> int:
         """The step whose weights before it are those of the end; 0 where none are."""
         end, known = self.steps[-1].after, enumerate(self.steps, 1)
@@ -175,6 +189,13 @@ class Training:
         if isinstance(self.replays, Exception):
             raise self.replays
         return zip(range(1, len(self.steps) + 1), self.steps, self.replays, strict=True)
+
+
+def _is_added(found: Weights, earlier: Weights, own: Weights) -> bool:
+    names = [n for n, g in earlier.items() if n in own and bool((g.abs() > 1e-4).any())]
+    return bool(names) and all(
+        n in found and torch.allclose(found[n] - own[n], earlier[n], atol=1e-6) for n in names
+    )
 
 
 def trained(solution: Any, *, again: bool = True, **changes: Any) -> Training:
@@ -209,7 +230,7 @@ def _recorded(solution: Any, given: dict[str, Any], again: bool) -> Training:
     held = any(p.grad is not None and bool(p.grad.any()) for p in model.parameters())
     weights = [*(step.before for step in made), end]
     steps = [
-        Taken(step.ids.clone(), step.error.clone(), bool(step.stale), before, after)
+        Taken(step.ids.clone(), step.error.clone(), bool(step.stale), before, after, step.found)
         for step, before, after in zip(made, weights, weights[1:], strict=False)
         if step.error is not None
     ]

@@ -183,7 +183,8 @@ def test_softmax_passes_the_gradient(solution, dim):
     assert_gradients_of(
         lambda scores: solution.softmax(scores, dim=dim), lambda scores: torch.softmax(scores, dim),
         {"the scores": scores_of(B)},
-        because="It is the slope of the softmax: raising one score raises its weight and lowers all others along dim.",
+        because=f"It is the slope of the softmax along dim={dim}: raising one score raises its weight and lowers all "
+        "others along that axis.",
     )  # fmt: skip
 
 

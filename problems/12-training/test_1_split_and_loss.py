@@ -221,7 +221,8 @@ def test_the_loss_copes_with_large_logits(solution):
     assert_close(
         solution.language_model_loss(500 * logits, targets), expected, "the loss for logits of several hundred",
         because="exp(500) is infinite and softmax rounds small probabilities to 0, whose logarithm is -inf; "
-        "log-probabilities that are computed in one go stay finite.",
+        "log-probabilities that are computed in one go stay finite. A maximum that is subtracted by hand is that of "
+        "each position: below that of all, a whole row becomes exp(-500), which is 0.",
     )
 
 
@@ -253,4 +254,14 @@ def test_the_loss_works_in_other_precisions(solution, dtype):
     assert_close(
         loss, expected, f"the loss for logits in {dtype}", atol=1e-5 if dtype == torch.float64 else 0.1,
         because="Logits come in the type in which a model computes, and the loss is taken as they come.",
+    )
+
+
+def test_the_mean_of_many_positions_holds_in_half_precision(solution):
+    logits, targets = draw("logits", 150, T, V).bfloat16(), draw_ids("targets", 150, T)
+    loss = assert_tensor(solution.language_model_loss(logits, targets), "the loss")
+    assert_close(
+        loss.float(), right(logits, targets).float(), "the loss of 1050 positions, in bfloat16,", atol=0.1,
+        because="A sum that is run up in bfloat16, a number at a time, stops at 256 times what is added: mean() and "
+        "sum() of a tensor add in float32, and loops have to do that for themselves.",
     )
