@@ -164,11 +164,7 @@ def _trusted(outcomes: Sequence[Outcome]) -> frozenset[str]:
 def _origin(
     ends: Sequence[Step], known: KnownValues, trusted: frozenset[str], deadline: float
 ) -> tuple[Step, bool, int] | None:
-    """The step that is wrong first, whether it is only moved, and its line; None where several could be it.
-
-    Args:
-        deadline: the processor time at which it is given up.
-    """
+    """The step that is wrong first, whether it is only moved, and its line; None where several could be it, or late."""
     if any(known.match(end.value).may_be_right for end in ends):
         return None  # right, but not the result: a step is missing, before it or after
     found, to_see, visited = [], [*ends], set()

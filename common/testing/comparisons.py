@@ -157,15 +157,8 @@ def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
                 moved = copy.deepcopy(model).to(dtype)
                 out = moved(*cast)
             except RuntimeError as error:
-                if "overflow" not in str(error):
-                    _assert_no_call_matters(new, dtype, inputs, cast)
-                    raise
-                observe(f"{name} overflows", True)
-                fail(
-                    f"after .to({dtype}) the output cannot be computed: {str(error).splitlines()[0]}",
-                    because="The largest number of float16 is 65504, so a large number of your own, such as -1e9 in "
-                    "place of -torch.inf, does not fit; torch.finfo(scores.dtype).min does in every type.",
-                )
+                _say_why_it_fails(error, new, dtype, inputs, cast)
+                raise
             assert_close(
                 assert_tensor(out, "the output").float(),
                 right,
@@ -186,20 +179,35 @@ def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
             )
 
 
-def _assert_no_call_matters(
-    new: nn.Module, dtype: torch.dtype, inputs: Sequence[Tensor], cast: Sequence[Tensor]
+def _say_why_it_fails(
+    error: RuntimeError,
+    new: nn.Module,
+    dtype: torch.dtype,
+    inputs: Sequence[Tensor],
+    cast: Sequence[Tensor],
 ) -> None:
-    """Check, of a module that fails in a type after a call in float32, that it does without that call, too."""
+    """Fail with the reason why a module cannot compute in a type, if it is one of two.
+
+    Args:
+        new: the same module, which has computed nothing yet.
+    """
+    said, name = str(error).splitlines()[0], str(dtype).removeprefix("torch.")
+    if "overflow" in said:
+        observe(f"{name} overflows", True)
+        fail(
+            f"after .to({dtype}) the output cannot be computed: {said}",
+            because="The largest number of float16 is 65504, so a large number of your own, such as -1e9 in "
+            "place of -torch.inf, does not fit; torch.finfo(scores.dtype).min does in every type.",
+        )
     try:
         copy.deepcopy(new).to(dtype)(*cast)
     except RuntimeError:
         return
-    name = str(dtype).removeprefix("torch.")
     observe(f"{name} fails after a call in float32", True)
     fail(
         f"in {name}, after a call in float32, the output cannot be computed, though a new module computes it:",
         expected="what a new module gives",
-        got="two types that meet",
+        got="two types that meet" if "type" in said else f"RuntimeError: {said}",
         because="What is kept from a call has the type of that call, and .to() moves parameters and buffers alone: "
         f"make it anew in each call, in the type of its partner.{set_by_a_call(new, *inputs)}",
     )
