@@ -36,14 +36,19 @@ def where_it_is_overwritten(check: Check, outcome: Outcome, module: ModuleType) 
         return ""
     with _Copying(module) as copying:
         spared = check.run(module)
-    if spared.facts[:1] == outcome.facts[:1]:
+    if _claim(spared) == _claim(outcome):
         return ""
     needed = []
     for line in sorted(copying.lines)[:_MOST]:
         with _Copying(module, {line}):
-            needed += [line] if check.run(module).facts[:1] == outcome.facts[:1] else []
+            needed += [line] if _claim(check.run(module)) == _claim(outcome) else []
     told = [f"line {line}, `{line_of(line, module)}`" for line in needed]
     return f"{IN_A_LINE}{', and in '.join(told)}." if told else ""
+
+
+def _claim(outcome: Outcome) -> str:
+    """What a check found wrong, wherever in the tensor."""
+    return "".join(outcome.facts[:1]).partition(" at [")[0]
 
 
 class _Copying(TorchFunctionMode):

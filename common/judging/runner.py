@@ -40,6 +40,7 @@ _SAID = (
     SET_BY_A_CALL[:20],
     _LEFT[:20],
 )  # what is kept is named: without it a change may do by accident
+_CERTAIN = (Certainty.CAUSE, Certainty.EITHER)
 _LOOKED_AT = 8  # failing checks in which a wrong tensor is looked for
 _MAY_BE = "It is used again, such as a global name, a cache, a default argument or an attribute of the class."
 
@@ -100,7 +101,7 @@ def _explained(
     # What a line gives wrongly in a later call is not what keeps something for it; and where a change is enough, the
     # place is known, while another right way than the reference's has tensors that it never has.
     stateful = any(o.because.startswith((_KEPT, NOTHING_KEPT)) for o in outcomes)
-    certain = diagnosis and diagnosis.certainty in (Certainty.CAUSE, Certainty.EITHER)
+    certain = diagnosis and diagnosis.certainty in _CERTAIN
     told = any(said in o.because for o in outcomes for said in _SAID)
     tried = seen.whole and not (certain or stateful or told)
     changes = mends(request, checks, outcomes) if tried else ()
@@ -147,7 +148,7 @@ def _asked_again(
     module: ModuleType,
 ) -> tuple[list[Outcome], Diagnosis | None]:
     """Ask the failing check once more, of the file as it was just loaded: does something outlive a call?"""
-    if diagnosis and diagnosis.certainty != Certainty.LIKELY:
+    if diagnosis and diagnosis.certainty in _CERTAIN:
         return outcomes, diagnosis
     at = next(i for i, o in enumerate(outcomes) if o.status.is_wrong)
     if where := first_in_float32(checks[at], outcomes[at], module):
@@ -166,12 +167,16 @@ def _asked_again(
     because = f"{because} {where}".strip()
     before = kept(fresh)
     alone, left = checks[at].run(fresh), told_of(before, fresh)
-    if alone.status == Status.PASSED and checks[at].run(module).status.is_wrong:
+    known = _LEFT.format(left) if left else ""
+    if alone.status == Status.PASSED and not known:
         by_others = _left_by(checks[:at], _load(request, loading.tree(request.earlier)))
-        known = _LEFT.format(left) if left else by_others and _LEFT_BEFORE.format(by_others)
+        known = _LEFT_BEFORE.format(by_others) if by_others else ""
+    if alone.status == Status.PASSED and (known or checks[at].run(module).status.is_wrong):
         because, diagnosis = f"{_KEPT} {known or _MAY_BE}", None
+    elif left and outcomes[at].status == Status.ERROR:
+        because = f"{because} {known}".strip()
     elif left:
-        because = because.replace(OUTLIVES, _LEFT.format(left))
+        because = because.replace(OUTLIVES, known)
     return [*outcomes[:at], replace(outcomes[at], because=because), *outcomes[at + 1 :]], diagnosis
 
 
