@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from common.running.judge import Judge
 from common.running.saves import saves
 
 _PATIENCE = (
-    0.1  # seconds for which a failure is held back, so that as a rule it comes with its cause
+    0.2  # seconds after a save for which a failure is held back, so that it comes with its cause
 )
 
 
@@ -46,6 +47,7 @@ class Session:
         )
         self.judge = Judge(on_ready=self._loaded)
         self.loaded = self.judging = False
+        self.begun = 0.0  # when judging did, on the monotonic clock
         self.listens = True  # to saves; an interview that was submitted does not
         self.problem: Problem | None = None
         self.seen: dict[Path, bytes] = {}
@@ -70,7 +72,7 @@ class Session:
         assert self.problem
         if self.task:
             self.task.cancel()
-        self.judging = True
+        self.judging, self.begun = True, time.monotonic()
         self.on_begin()
         request = request or self.request(self.problem)
         self.task = asyncio.create_task(self._check(request, self.task))
@@ -133,8 +135,8 @@ class Session:
 
     def _checked(self, verdict: Verdict) -> None:
         if verdict.partial:
-            loop = asyncio.get_running_loop()
-            self.early = loop.call_later(_PATIENCE, self.on_checked, verdict)
+            left = max(0.0, self.begun + _PATIENCE - time.monotonic())
+            self.early = asyncio.get_running_loop().call_later(left, self.on_checked, verdict)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if (
