@@ -316,25 +316,21 @@ def test_where_one_token_is_left_there_is_no_choice(solution, options):
 
 
 def an_end():
-    """A token that ends one row of the greedy text early and another never: the token, the row, the right text."""
-    text = right_text(4, size=12)
-    row, step = next(
-        (row, step)
-        for row, step in product(range(12), range(3))
-        if text[row, step + 1] != text[row, step]
-        and not (text == text[row, step]).any(dim=1).all()
-        and not (prompt(12) == text[row, step]).any()
-    )
-    eos = int(text[row, step])
-    ended = (text == eos).cumsum(dim=1) > 0
-    return eos, row, text.masked_fill(ended, eos)
+    """A prompt, a token that ends one row of its greedy text early and another never, that row, the right text."""
+    for length in range(2, T):
+        ids, text = prompt(8, length), right_text(4, size=8, length=length)
+        for row, step in product(range(8), range(3)):
+            has = text == text[row, step]
+            if not (has[row, step + 1] or has.any(dim=1).all() or (ids == text[row, step]).any()):
+                return ids, int(text[row, step]), row, text.masked_fill(has.cumsum(dim=1) > 0, text[row, step])
+    raise AssertionError("no prompt has such a token with this seed")
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 1.0, "top_k": 1}], ids=["greedy", "drawn"])
 @pytest.mark.parametrize("zero", [False, True], ids=["any token", "token 0"])
 def test_a_row_that_has_ended_is_filled_with_eos(solution, options, zero):
-    eos, _, right = an_end()
-    model, ids, names = gpt2(), prompt(12), torch.arange(V, device=right.device)
+    ids, eos, _, right = an_end()
+    model, names = gpt2(), torch.arange(V, device=right.device)
     if zero:  # the two tokens change names
         names[[0, eos]] = names[[eos, 0]]
         model.wte.weight.data = model.wte.weight.data[names]
@@ -363,10 +359,10 @@ def test_an_eos_in_the_prompt_ends_nothing(solution):
 
 
 def test_writing_ends_when_all_rows_have(solution):
-    eos, row, right = an_end()
+    ids, eos, row, right = an_end()
     right = right[row].tolist()
     end = right.index(eos) + 1
-    got = written(solution, gpt2(), prompt(12)[row : row + 1], 4, temperature=0, eos_id=eos)[0].tolist()
+    got = written(solution, gpt2(), ids[row : row + 1], 4, temperature=0, eos_id=eos)[0].tolist()
     because = "The end is the first eos_id, which is part of the result; what follows it, if anything, is the same."
     assert_equal(got[:end], right[:end], f"one row alone with eos_id={eos}, up to its end,", because=because)
     others = [token for token in got[end:] if token != eos]
