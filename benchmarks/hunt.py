@@ -37,7 +37,7 @@ def measured(folder: Path, hunt: tuple[str, ...], saves: int) -> tuple[float, fl
         opened = time.perf_counter() - start
         file = found[0]
         while not file.with_name("symptoms.txt").exists():
-            terminal.wait_for("left", 1)
+            terminal.wait_for("left", seconds=1)
             time.sleep(0.1)
         text, times = file.read_text(), []
         for number in range(saves):

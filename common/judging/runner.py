@@ -100,17 +100,19 @@ def _explained(
     outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
     # What a line gives wrongly in a later call is not what keeps something for it; and where a change is enough, the
     # place is known, while another right way than the reference's has tensors that it never has.
-    stateful = any(o.because.startswith((_KEPT, NOTHING_KEPT)) for o in outcomes)
+    outlives = any(
+        o.because.startswith((_KEPT, NOTHING_KEPT)) or any(said in o.because for said in _SAID)
+        for o in outcomes
+    )
     certain = diagnosis and diagnosis.certainty in _CERTAIN
-    told = any(said in o.because for o in outcomes for said in _SAID)
-    tried = seen.whole and not (certain or stateful or told)
+    tried = seen.whole and not (certain or outlives)
     changes = mends(request, checks, outcomes) if tried else ()
     diagnosis = None if changes else diagnosis
     pairs, reference = [*zip(checks, outcomes, strict=True)], loading.load(problem.reference)
     return replace(
         seen,
         diagnosis=diagnosis,
-        first_line=None if stateful or changes else first_wrong_line(pairs, module, reference),
+        first_line=None if outlives or changes else first_wrong_line(pairs, module, reference),
         mends=changes,
         groups=grouped(problem, checks, outcomes) if request.by_cause else (),
         outcomes=tuple(with_excerpt(problem, checks, outcomes, diagnosis)),

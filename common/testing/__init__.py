@@ -17,10 +17,10 @@ from common.testing.axes import name_sizes
 from common.testing.calls import assert_repeatable
 from common.testing.context import observe
 from common.testing.dropout import assert_dropped, assert_drops_anew
+from common.testing.dtypes import assert_keeps_dtype
 from common.testing.first_difference import assert_same_module
 from common.testing.modules import (
     assert_input_untouched,
-    assert_keeps_dtype,
     assert_made_on_device,
     assert_moves,
     assert_parameters,

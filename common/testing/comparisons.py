@@ -1,16 +1,13 @@
-"""Checks of any module against what stands beside it: an oracle's gradients, its own numbers in float32."""
+"""Checks of any module against an oracle, or against itself with its inputs laid out otherwise."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from common.testing.asserts import assert_close, assert_tensor, fail, mismatch
-from common.testing.calls import set_by_a_call
 from common.testing.context import observe
 from common.testing.modules import draw
 
@@ -140,80 +137,3 @@ def assert_layout_is_free(function: Callable[..., Any], *inputs: Tensor, what: s
         what,
         because="The same numbers lie in memory in another order, which view minds and reshape does not.",
     )
-
-
-def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
-    """Check that the model, moved to bfloat16 or float16, gives about what it gives in float32.
-
-    Then once more with other weights: what was cast from the first ones may not be used again.
-    """
-    with torch.no_grad():
-        new, other = copy.deepcopy(model), _halved(copy.deepcopy(model))
-        right, later = (assert_tensor(each(*inputs), "the output") for each in (model, other))
-        for dtype, atol in ((torch.bfloat16, 0.3), (torch.float16, 0.05)):
-            name = str(dtype).removeprefix("torch.")
-            cast = [x.to(dtype) if x.is_floating_point() else x for x in inputs]
-            try:
-                moved = copy.deepcopy(model).to(dtype)
-                out = moved(*cast)
-            except RuntimeError as error:
-                _say_why_it_fails(error, new, dtype, inputs, cast)
-                raise
-            assert_close(
-                assert_tensor(out, "the output").float(),
-                right,
-                f"the output in {name}, compared with your own in float32,",
-                because=f"With the same numbers in {name} only rounding may differ. NaN comes of inf - inf, inf / "
-                "inf, 0 * inf and 0 / 0: in float16 all above 65504 is inf, and a small constant such as 1e-8 is 0.",
-                atol=atol,
-                rtol=atol,
-            )
-            assert_close(
-                assert_tensor(_halved(moved)(*cast), "the output").float(),
-                later,
-                f"the output in {name}, after a call with other weights, compared with your own in float32,",
-                because="The weights have changed since the first call, and what was cast from them to another type in "
-                "that call says nothing of these: it is computed anew in each call.",
-                atol=atol,
-                rtol=atol,
-            )
-
-
-def _say_why_it_fails(
-    error: RuntimeError,
-    new: nn.Module,
-    dtype: torch.dtype,
-    inputs: Sequence[Tensor],
-    cast: Sequence[Tensor],
-) -> None:
-    """Fail with the reason why a module cannot compute in a type, if it is one of two.
-
-    Args:
-        new: the same module, which has computed nothing yet.
-    """
-    said, name = str(error).splitlines()[0], str(dtype).removeprefix("torch.")
-    if "overflow" in said:
-        observe(f"{name} overflows", True)
-        fail(
-            f"after .to({dtype}) the output cannot be computed: {said}",
-            because="The largest number of float16 is 65504, so a large number of your own, such as -1e9 in "
-            "place of -torch.inf, does not fit; torch.finfo(scores.dtype).min does in every type.",
-        )
-    try:
-        copy.deepcopy(new).to(dtype)(*cast)
-    except RuntimeError:
-        return
-    observe(f"{name} fails after a call in float32", True)
-    fail(
-        f"in {name}, after a call in float32, the output cannot be computed, though a new module computes it:",
-        expected="what a new module gives",
-        got="two types that meet" if "type" in said else f"RuntimeError: {said}",
-        because="What is kept from a call has the type of that call, and .to() moves parameters and buffers alone: "
-        f"make it anew in each call, in the type of its partner.{set_by_a_call(new, *inputs)}",
-    )
-
-
-def _halved(model: nn.Module) -> nn.Module:
-    for parameter in model.parameters():
-        parameter.mul_(0.5)
-    return model

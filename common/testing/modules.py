@@ -13,11 +13,8 @@ from torch import Tensor, nn
 
 from common.config import GPT2Config
 from common.testing.asserts import (
-    CheckFailed,
     assert_close,
-    assert_equal,
     assert_identical,
-    assert_tensor,
     fail,
 )
 from common.testing.axes import name_sizes, named
@@ -210,31 +207,6 @@ def assert_rows_independent(
         after[0], before[0], f"{what} of batch row 0, after changing only row 1,",
         because="The rows of a batch are independent texts: something mixes or sums over the batch axis, a reshape "
         "cuts across it, or a function of PyTorch's that wants (T, B, C) takes the batch for the tokens.",
-    )  # fmt: skip
-
-
-def assert_keeps_dtype(
-    module: M, *inputs: Any, what: str, dtype: torch.dtype = torch.float64
-) -> None:
-    """Check that the module, moved to another float type, works and answers in that type."""
-    moved = copy.deepcopy(module).to(dtype)
-    args = [x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs]
-    with torch.no_grad():
-        try:
-            out = moved(*args)
-        except RuntimeError as error:
-            if "dtype" not in str(error) and "scalar type" not in str(error):
-                raise
-            observe(f"error in {dtype}", str(error))
-            raise CheckFailed(
-                f"{what} fails after .to({dtype}): {str(error).splitlines()[0]}",
-                because="Some tensor is made with a fixed dtype, cast with .float(), or kept from an earlier call: "
-                "make it with the dtype of x or of the weights, or as a parameter or buffer of the module.",
-            ) from None
-    assert_equal(
-        str(assert_tensor(out, what).dtype), str(dtype), f"the dtype of {what} for input and parameters in {dtype}",
-        because="A tensor made inside forward, or a cast such as .float(), changes the type; what was cast to compute "
-        "in is cast back in the end, .to(x.dtype).",
     )  # fmt: skip
 
 

@@ -30,11 +30,8 @@ from common.testing import (
 )
 from common.testing.calls import assert_nothing_is_kept, assert_weights_are_read
 from common.testing.causality import assert_finite
-from common.testing.comparisons import (
-    assert_half_precision,
-    assert_layout_is_free,
-    assert_same_gradients,
-)
+from common.testing.comparisons import assert_layout_is_free, assert_same_gradients
+from common.testing.dtypes import assert_half_precision
 
 CONFIG = tiny()
 B, T, C, N = 4, 6, CONFIG.n_embd, CONFIG.n_positions

@@ -25,11 +25,8 @@ from common.testing.attending import (
     pair_of,
 )
 from common.testing.attention import about_large_scores
-from common.testing.comparisons import (
-    assert_gradients_of,
-    assert_half_precision,
-    assert_layout_is_free,
-)
+from common.testing.comparisons import assert_gradients_of, assert_layout_is_free
+from common.testing.dtypes import assert_half_precision
 
 B, T, S, D, E = 4, 3, 5, 7, 9
 AXES: dict[str, int] = {}  # as they are drawn

@@ -41,11 +41,8 @@ from common.testing.attention import (
 )
 from common.testing.calls import assert_nothing_is_kept, assert_weights_are_read
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
-from common.testing.comparisons import (
-    assert_half_precision,
-    assert_layout_is_free,
-    assert_same_gradients,
-)
+from common.testing.comparisons import assert_layout_is_free, assert_same_gradients
+from common.testing.dtypes import assert_half_precision
 
 CONFIG = tiny()
 B, T, C, H, N = 4, 7, CONFIG.n_embd, CONFIG.n_head, CONFIG.n_positions

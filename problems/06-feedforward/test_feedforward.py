@@ -32,10 +32,10 @@ from common.testing.calls import OUTLIVES, assert_nothing_is_kept, assert_weight
 from common.testing.causality import assert_finite
 from common.testing.comparisons import (
     assert_gradients_of,
-    assert_half_precision,
     assert_layout_is_free,
     assert_same_gradients,
 )
+from common.testing.dtypes import assert_half_precision
 from common.testing.feed_forward import GELU_ATOL, assert_activation
 
 CONFIG = tiny()

@@ -25,11 +25,8 @@ from common.testing import (
 )
 from common.testing.calls import assert_weights_are_read
 from common.testing.causality import assert_finite
-from common.testing.comparisons import (
-    assert_half_precision,
-    assert_layout_is_free,
-    assert_same_gradients,
-)
+from common.testing.comparisons import assert_layout_is_free, assert_same_gradients
+from common.testing.dtypes import assert_half_precision
 
 B, T, C = 4, 7, 15
 AXES = {"B": B, "T": T, "C": C}

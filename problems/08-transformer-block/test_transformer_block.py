@@ -36,11 +36,8 @@ from common.testing.attention import (
 )
 from common.testing.calls import assert_weights_are_read
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
-from common.testing.comparisons import (
-    assert_half_precision,
-    assert_layout_is_free,
-    assert_same_gradients,
-)
+from common.testing.comparisons import assert_layout_is_free, assert_same_gradients
+from common.testing.dtypes import assert_half_precision
 from common.testing.feed_forward import GELU_ATOL, assert_activation
 
 CONFIG = tiny()

@@ -27,7 +27,7 @@ from common.testing import (
 )
 from common.testing.calls import OUTLIVES, assert_nothing_is_kept, assert_weights_are_read
 from common.testing.causality import assert_finite
-from common.testing.comparisons import assert_half_precision
+from common.testing.dtypes import assert_half_precision
 
 CONFIG = tiny()
 B, T = 2, 4

@@ -36,7 +36,8 @@ from common.testing.attention import (
     assert_weights_sum_to_one,
 )
 from common.testing.causality import assert_causal, assert_finite
-from common.testing.comparisons import assert_half_precision, assert_same_gradients
+from common.testing.comparisons import assert_gradients_of, assert_same_gradients
+from common.testing.dtypes import assert_half_precision
 from common.testing.elsewhere import DevicesDiffer, elsewhere
 
 CONFIG = tiny()
@@ -217,6 +218,14 @@ def test_a_text_read_at_once_into_an_empty_cache_changes_nothing(solution):
     assert_close(
         in_pieces(solution, x, [T]), at_once(x), "the output for a whole text and an empty cache",
         because="With nothing before it, it is the attention of problem 05, mask and all: the cache only takes notes.",
+    )
+
+
+def test_the_gradients_are_those_of_problem_05_with_a_cache_too(solution):
+    model = attention(solution)
+    assert_gradients_of(
+        lambda x: model(x, solution.KVCache()), problem_05s(), {"x": text()},
+        because="An empty cache changes nothing on the way back either: gradients pass through what append returns.",
     )
 
 

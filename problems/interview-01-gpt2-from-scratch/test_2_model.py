@@ -30,7 +30,7 @@ from common.testing import (
 )
 from common.testing.calls import assert_nothing_is_kept
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
-from common.testing.comparisons import assert_half_precision
+from common.testing.dtypes import assert_half_precision
 
 B, T, C, H, V, BLOCK = 2, 7, 15, 3, 29, 11
 AXES = {"B": B, "C": C, "H": H, "V": V, "block_size": BLOCK}

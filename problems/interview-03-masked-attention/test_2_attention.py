@@ -23,11 +23,8 @@ from common.testing import (
 from common.testing.attending import assert_works_elsewhere
 from common.testing.attention import about_large_scores
 from common.testing.causality import assert_finite
-from common.testing.comparisons import (
-    assert_gradients_of,
-    assert_half_precision,
-    assert_layout_is_free,
-)
+from common.testing.comparisons import assert_gradients_of, assert_layout_is_free
+from common.testing.dtypes import assert_half_precision
 
 B, T, C, H = 2, 5, 12, 3
 D = C // H

@@ -30,7 +30,8 @@ from common.testing import (
 from common.testing.attention import about_large_scores
 from common.testing.calls import assert_nothing_is_kept
 from common.testing.causality import assert_causal, assert_finite
-from common.testing.comparisons import assert_half_precision, assert_same_gradients
+from common.testing.comparisons import assert_same_gradients
+from common.testing.dtypes import assert_half_precision
 from common.testing.elsewhere import DevicesDiffer, elsewhere
 
 B, T, C, H, K, D, G = 5, 7, 24, 6, 2, 4, 3

@@ -19,7 +19,8 @@ from common.testing import (
 )
 from common.testing.attending import SideBySide, assert_scores, assert_works_elsewhere, pair_of
 from common.testing.attention import about_large_scores
-from common.testing.comparisons import assert_half_precision, assert_layout_is_free
+from common.testing.comparisons import assert_layout_is_free
+from common.testing.dtypes import assert_half_precision
 
 B, H, T, S, D, E = 2, 3, 5, 7, 4, 6
 AXES = {"H": H, "D": D}

@@ -20,7 +20,8 @@ from common.testing import (
     observe,
 )
 from common.testing.attending import AsModule, assert_works_elsewhere
-from common.testing.comparisons import assert_half_precision, assert_layout_is_free
+from common.testing.comparisons import assert_layout_is_free
+from common.testing.dtypes import assert_half_precision
 
 B, T, S = 2, 5, 7
 AXES: dict[str, int] = {}  # as they are drawn

@@ -23,7 +23,8 @@ from common.testing import (
     observe,
 )
 from common.testing.attending import assert_works_elsewhere, pair_of
-from common.testing.comparisons import assert_half_precision, assert_layout_is_free
+from common.testing.comparisons import assert_layout_is_free
+from common.testing.dtypes import assert_half_precision
 
 B, H, T, S, D, E = 2, 3, 5, 7, 4, 6
 AXES = {"H": H, "D": D}

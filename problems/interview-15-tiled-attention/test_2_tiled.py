@@ -24,7 +24,8 @@ from common.testing import (
 )
 from common.testing.attending import AsModule, assert_works_elsewhere
 from common.testing.attention import about_large_scores
-from common.testing.comparisons import assert_half_precision, assert_layout_is_free
+from common.testing.comparisons import assert_layout_is_free
+from common.testing.dtypes import assert_half_precision
 
 B, H, T, S, D, E = 2, 3, 8, 11, 5, 4
 AXES = {"H": H, "D": D}

@@ -19,8 +19,8 @@ class KVCache:
         return sum(t.size(-2) for t in self.k)
 
     def append(self, key, value):
-        self.k.append(key.detach())
-        self.v.append(value.detach())
+        self.k.append(key)
+        self.v.append(value)
         self.k, self.v = [torch.cat(self.k, -2)], [torch.cat(self.v, -2)]
         return self.k[0], self.v[0]
 
