@@ -43,3 +43,18 @@ def test_a_place_that_is_known_is_told_without_all_that_it_may_be():
     said = because_of(change)
     assert "`y *= 2`" in said
     assert "y[...] = ..." not in said
+
+
+def test_what_backward_still_needs_is_found_line_by_line():
+    problem = find("08")
+    text = problem.reference_text.replace(
+        "LayerNorm(config.n_embd, ", "nn.LayerNorm(config.n_embd, eps="
+    )
+    right = text[text.index("        x = pre_norm_residual") :]
+    added = ("x += self.attn(self.ln_1(x))", "x += self.mlp(self.ln_2(x))")
+    text = text.replace(
+        right, "\n".join(f"        {line}" for line in ("x = x + 0", *added, "return x\n"))
+    )
+    verdict = run(Request(problem.name, problem.solution, source=text))
+    said = next(o.because for o in verdict.outcomes if o.status.is_wrong)
+    assert all(f"`{line}`" in said for line in added)

@@ -114,6 +114,7 @@ def _formulas(node: ast.BinOp | ast.AugAssign) -> Iterator[Slip]:
             yield Slip(
                 "a new value instead of the change in place, {code}",
                 ast.Assign([target], new, lineno=1),
+                apart=True,
             )
             return
         case ast.BinOp(left=ast.BinOp() as left, right=right):
@@ -225,6 +226,7 @@ def _methods(node: ast.Call, name: str, near: Near) -> Iterator[Slip]:
         yield Slip(
             f"`{name.removesuffix('_')}`, which makes a new tensor, in place of `{name}` in {{code}}",
             apart,
+            apart=True,
         )
     if name in _FACTORIES:
         given = {k.arg for k in node.keywords}
@@ -274,10 +276,9 @@ def _statements(node: ast.stmt, near: Near) -> Iterator[Slip]:
                 )
         case ast.Expr(value=ast.Attribute() as named):
             yield Slip(f"{shown(named)} called, {{at}}", ast.Expr(ast.Call(named, [], [])))
-        case ast.Break():
-            yield Slip("{code}, as `continue`", ast.Continue())
-        case ast.Continue():
-            yield Slip("{code}, as `break`", ast.Break())
+        case ast.Break() | ast.Continue():
+            other = "continue" if isinstance(node, ast.Break) else "break"
+            yield Slip(f"{{code}}, as `{other}`", *ast.parse(other).body)
     match node:
         case ast.If(orelse=other):
             each = f"what is below {{at}} done each time, whether {shown(node.test)} or not"

@@ -1,4 +1,4 @@
-"""Where a tensor of the caller's is written into: lines without whose writing the failing check says something else."""
+"""Where a tensor is written into that others need: without these lines' writing the check says something else."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ IN_PLACE = (
 )
 _MOST = 8  # lines that are tried one by one
 _CALLERS = re.compile("overwritten|the caller")  # said where something of theirs was written to
+_NEEDED = "modified by an inplace operation"  # as torch says of what backward() needs
 
 
 def writes_outside(outcome: Outcome) -> bool:
@@ -31,16 +32,20 @@ def writes_outside(outcome: Outcome) -> bool:
 
 
 def where_it_is_overwritten(check: Check, outcome: Outcome, module: ModuleType) -> str:
-    """The lines that write into a tensor which the module's code was given; empty where they are not to blame."""
-    if outcome.status != Status.FAILED or not writes_outside(outcome):
+    """The lines that write into a tensor which the module's code was given, or which backward() needs.
+
+    Empty where they are not to blame.
+    """
+    needs = _NEEDED in "".join(outcome.facts[:1])
+    if not (needs or (outcome.status == Status.FAILED and writes_outside(outcome))):
         return ""
-    with _Copying(module) as copying:
+    with _Copying(module, own_too=needs) as copying:
         spared = check.run(module)
     if _claim(spared) == _claim(outcome):
         return ""
     needed = []
     for line in sorted(copying.lines)[:_MOST]:
-        with _Copying(module, {line}):
+        with _Copying(module, {line}, own_too=needs):
             needed += [line] if _claim(check.run(module)) == _claim(outcome) else []
     told = [f"line {line}, `{line_of(line, module)}`" for line in needed]
     return f"{IN_A_LINE}{', and in '.join(told)}." if told else ""
@@ -48,15 +53,22 @@ def where_it_is_overwritten(check: Check, outcome: Outcome, module: ModuleType) 
 
 def _claim(outcome: Outcome) -> str:
     """What a check found wrong, wherever in the tensor."""
-    return "".join(outcome.facts[:1]).partition(" at [")[0]
+    said = "".join(outcome.facts[:1])
+    return _NEEDED if _NEEDED in said else said.partition(" at [")[0]
 
 
 class _Copying(TorchFunctionMode):
-    """Within the block the module's code writes into copies of what it was given, but in the lines that are left."""
+    """Within the block the module's code writes into copies of what it was given, but in the lines that are left.
 
-    def __init__(self, module: ModuleType, left: Collection[int] = ()) -> None:
+    Args:
+        own_too: into copies of what it has made as well.
+    """
+
+    def __init__(
+        self, module: ModuleType, left: Collection[int] = (), *, own_too: bool = False
+    ) -> None:
         super().__init__()
-        self.module, self.left = module, left
+        self.module, self.left, self.own_too = module, left, own_too
         self.lines: set[int] = set()
         self.own: set[int] = set()  # where the tensors lie that this code has made
         self.kept: list[Tensor] = []  # no memory is given twice while its tensor lives
@@ -86,7 +98,8 @@ class _Copying(TorchFunctionMode):
         return result
 
     def _is_given(self, target: Tensor) -> bool:
-        return _place(target) not in self.own and not isinstance(target, nn.Parameter)
+        given = self.own_too or _place(target) not in self.own
+        return given and not isinstance(target, nn.Parameter)
 
     def _line(self) -> int:
         """The line of the module's own code that is being run; 0 where the check computes by itself."""

@@ -13,11 +13,17 @@ from typing import Any, NamedTuple
 
 
 class Slip(NamedTuple):
-    """What is said of a way, the node in the place of the old one, and whether a condition turns into its opposite."""
+    """What is said of a way, the node in the place of the old one, and what kind it is.
+
+    Args:
+        flips: a condition turns into its opposite.
+        apart: what was written in place becomes a new value; nothing else changes.
+    """
 
     said: str
     new: ast.AST
     flips: bool = False
+    apart: bool = False
 
 
 _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
@@ -78,10 +78,10 @@ class Source:
     def _further(
         self, ways: Callable[[ast.AST, Near], Iterable[Slip]], numbers: tuple[float, ...]
     ) -> Iterator[Variation]:
-        found = self._varied(
-            lambda node: () if self._is_at_home(node) else ways(node, self._near(node, numbers))
+        return self._varied(
+            lambda node: () if self._is_at_home(node) else ways(node, self._near(node, numbers)),
+            further=True,
         )
-        return (replace(variation, simple=False) for variation in found)
 
     def _is_sensible(self, node: ast.AST, slip: Slip) -> bool:
         """Whether a person could have meant it: no module for a value, number for a call, guard without its error.
@@ -108,7 +108,9 @@ class Source:
                 return name in self._arguments.get(callee, ())[args.index(node) :][:1]
         return False
 
-    def _varied(self, ways: Callable[[ast.AST], Iterable[Slip]]) -> Iterator[Variation]:
+    def _varied(
+        self, ways: Callable[[ast.AST], Iterable[Slip]], *, further: bool = False
+    ) -> Iterator[Variation]:
         for node in self.nodes:
             for slip in ways(node):
                 try:
@@ -119,7 +121,7 @@ class Source:
                 shorter = fewer or isinstance(slip.new, ast.Pass) or slip.new in ast.walk(node)
                 yield Variation(
                     _begin(node)[0] + 1, slip.said, source, self._statement(node),
-                    shorter=shorter, flips=slip.flips,
+                    simple=not further or slip.apart, shorter=shorter, flips=slip.flips,
                 )  # fmt: skip
 
     def _with(self, old: ast.AST, new: ast.AST) -> str:
