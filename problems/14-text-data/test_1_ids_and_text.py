@@ -255,6 +255,22 @@ def test_each_call_decodes_with_its_own_tokenizer(solution):
         assert_gives(call, lambda i=ids, p=toy: solution.token_ids_to_text(i, p), "high tide", because=says)
 
 
+class Empty(Pairs):
+    """A tokenizer that counts as false."""
+
+    def __len__(self):
+        return 0
+
+
+def test_a_tokenizer_that_counts_as_false_is_a_tokenizer(solution):
+    says = "Only None stands for GPT-2's. `tokenizer or ...` and `if not tokenizer:` ask whether a tokenizer counts as "
+    says += "true, and an object whose length is 0 does not: ask `tokenizer is None`."
+    call = "text_to_token_ids(text, tokenizer), as a list, with a tokenizer of length 0,"
+    assert_gives(call, lambda: encoded(solution, TEXT, Empty()), Pairs().encode(TEXT), because=says)
+    ids, call = torch.tensor(Pairs().encode(TEXT)), "token_ids_to_text(ids, tokenizer) with a tokenizer of length 0"
+    assert_gives(call, lambda: solution.token_ids_to_text(ids, Empty()), TEXT, because=says)
+
+
 # --- GPT-2's tokenizer ---------------------------------------------------------------------------
 
 

@@ -199,7 +199,7 @@ def test_large_scores_do_not_overflow(solution):
     out = called(model, x, zeros)
     assert_close(
         out, right(model, x, zeros), "the output for an input 100 times as large", because=about_large_scores(out),
-        atol=2e-3, rtol=1e-3,
+        atol=0.5, rtol=1e-2,  # a score of 10,000 is rounded by 1e-3, and values are in the hundreds
     )
 
 

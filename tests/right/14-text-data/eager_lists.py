@@ -23,7 +23,7 @@ def text_to_token_ids(text, tokenizer=None, add_batch_dim=True):
 
 
 def token_ids_to_text(token_ids, tokenizer=None):
-    return (tokenizer or gpt2_tokenizer()).decode(token_ids.flatten().cpu().numpy().tolist())
+    return (gpt2_tokenizer() if tokenizer is None else tokenizer).decode(token_ids.flatten().cpu().numpy().tolist())
 
 
 def train_val_split(text, train_fraction=0.9):

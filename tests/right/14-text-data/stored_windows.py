@@ -18,7 +18,7 @@ def text_to_token_ids(text, tokenizer=None, add_batch_dim=True):
 
 def token_ids_to_text(token_ids, tokenizer=None):
     flat = token_ids.squeeze(0) if token_ids.dim() == 2 else token_ids
-    return (tokenizer or gpt2_tokenizer()).decode(flat.tolist())
+    return (gpt2_tokenizer() if tokenizer is None else tokenizer).decode(flat.tolist())
 
 
 def train_val_split(text, train_fraction=0.9):
