@@ -278,7 +278,7 @@ def _statements(node: ast.stmt, near: Near) -> Iterator[Slip]:
             yield Slip(f"{shown(named)} called, {{at}}", ast.Expr(ast.Call(named, [], [])))
         case ast.Break() | ast.Continue():
             other = "continue" if isinstance(node, ast.Break) else "break"
-            yield Slip(f"{{code}}, as `{other}`", *ast.parse(other).body)
+            yield Slip(f"{{code}}, as `{other}`", ast.parse(other).body[0])
     match node:
         case ast.If(orelse=other):
             each = f"what is below {{at}} done each time, whether {shown(node.test)} or not"

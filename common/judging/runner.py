@@ -160,7 +160,8 @@ def _asked_again(
         outcomes[at] = replace(outcomes[at], because=f"{outcomes[at].because} {where}{left}")
         return outcomes, None
     questions = (first_not_a_number, where_it_is_cut, where_it_is_overwritten)
-    where = " ".join(filter(None, (ask(checks[at], outcomes[at], module) for ask in questions)))
+    with surroundings(anew=True):
+        where = " ".join(filter(None, (ask(checks[at], outcomes[at], module) for ask in questions)))
     fresh = _load(request, loading.tree(request.earlier))
     # A place that is known makes the list of what it may be superfluous.
     because = outcomes[at].because.replace(

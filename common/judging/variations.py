@@ -86,13 +86,15 @@ class Source:
     def _is_sensible(self, node: ast.AST, slip: Slip) -> bool:
         """Whether a person could have meant it: no module for a value, number for a call, guard without its error.
 
-        Nor is what only makes another container of its argument left out.
+        Nor is what only makes another container of its argument left out, or what makes a parameter of it.
         """
         match node, slip.new:
             case _, ast.Name(id=name):
                 return name not in self._modules
             case ast.Call(func=ast.Name(id=name), args=[inside]), new if new is inside:
                 return name not in _CONTAINERS
+            case ast.Call(func=ast.Attribute(attr="Parameter"), args=[inside, *_]), new:
+                return new is not inside
             case ast.Call(), ast.Constant() | ast.UnaryOp(operand=ast.Constant()):
                 return False
             case ast.Raise(), ast.Pass():

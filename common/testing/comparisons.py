@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from common.testing.asserts import assert_close, assert_tensor, fail, mismatch
 from common.testing.context import observe
+from common.testing.graphs import nodes_of
 from common.testing.modules import draw
 
 _CUT = (
@@ -110,17 +111,8 @@ def _how_it_went_wrong(gradient: Tensor, results: Sequence[Tensor]) -> str:
 
 def _own_backwards(result: Tensor) -> list[str]:
     """The learner's own autograd functions that a result was made with."""
-    names, seen, left = [], set(), [result.grad_fn]
-    while left:
-        node = left.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        made_by = getattr(node, "_forward_cls", None)
-        if made_by and not made_by.__module__.startswith(("common.", "torch.")):
-            names.append(made_by.__name__)
-        left += [before for before, _ in node.next_functions]
-    return names
+    made_by = (getattr(node, "_forward_cls", None) for node in nodes_of(result))
+    return [c.__name__ for c in made_by if c and not c.__module__.startswith(("common.", "torch."))]
 
 
 def assert_layout_is_free(function: Callable[..., Any], *inputs: Tensor, what: str) -> None:

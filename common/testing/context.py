@@ -35,6 +35,7 @@ class Context:
         seed: the learner's random numbers start from it; another one than 0 also changes all inputs.
         seen: each value that was compared, in order.
         axes: what sizes are called in this check, "T": 7; earlier_axes: what else a letter has stood for.
+        anew: what checks share, such as a training run, is made again, under the eyes of whoever asks.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -42,6 +43,7 @@ class Context:
     seen: list[Seen] = field(default_factory=list, compare=False)
     axes: dict[str, int] = field(default_factory=dict, compare=False)
     earlier_axes: dict[str, set[int]] = field(default_factory=dict, compare=False)
+    anew: bool = False
 
     def generator(self, name: str, shape: tuple[int, ...]) -> torch.Generator:
         """Random numbers for an input; they follow from its name and shape, and from the seed."""

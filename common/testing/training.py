@@ -15,6 +15,7 @@ import torch
 from common.testing.asserts import assert_equal, assert_raises, assert_shape, assert_true, fail
 from common.testing.causality import assert_causal
 from common.testing.context import observe
+from common.testing.graphs import hidden
 from common.testing.modules import draw_ids
 from common.testing.training_runs import (
     BATCH,
@@ -109,26 +110,8 @@ def assert_size_is_used(solution: Any, name: str, value: int) -> None:
         smaller = once(solution.train_gpt2, "parameters", lambda: _count(solution))
         assert_true(
             larger > smaller, f"with {name}={value} the model has no more parameters than with {name}={SMALL[name]}",
-            because=f"{because} {_hidden(model)}".strip(),
+            because=f"{because} {hidden(model)}".strip(),
         )  # fmt: skip
-
-
-def _hidden(model: torch.nn.Module) -> str:
-    """Where layers stand that the model does not count as its own."""
-    own = {id(p) for p in model.parameters()}
-    for part in model.modules():
-        for name, value in vars(part).items():
-            inner = [*value.values()] if isinstance(value, dict) else value
-            if name.startswith("_") or not isinstance(inner, list | tuple):
-                continue
-            layers = torch.nn.ModuleList(v for v in inner if isinstance(v, torch.nn.Module))
-            held = [*layers.parameters(), *(v for v in inner if isinstance(v, torch.nn.Parameter))]
-            if any(id(p) not in own for p in held):
-                return (
-                    f"`{name}` is a plain {type(value).__name__}, and what stands in one is none of the model's: "
-                    "model.parameters() does not give it. nn.ModuleList and nn.ParameterList do."
-                )
-    return ""
 
 
 def _count(solution: Any) -> int:

@@ -21,6 +21,7 @@ from common.testing import (
     observe,
 )
 from common.testing.causality import assert_sees_the_past
+from common.testing.graphs import assert_all_that_learns_is_the_models
 from common.testing.learning import (
     assert_downhill,
     assert_every_parameter_moves,
@@ -229,6 +230,11 @@ def why_no_gradient(solution, name):
     if owner and called:
         return f"`{owner}` is called, but other numbers in it change no logit: what comes out of it is not used."
     return "Other numbers in this one change no logit: it is not used."
+
+
+def test_all_that_learns_is_a_parameter_of_the_model(solution):
+    model = model_of(solution, num_heads=3, embed_dim=9)
+    assert_all_that_learns_is_the_models(model, model(ids()))
 
 
 def test_every_layer_takes_part(solution):
