@@ -77,6 +77,17 @@ def test_where_the_way_back_is_cut_is_named():
     assert any("It is cut in line" in o.because and line in o.because for o in verdict.wrong)
 
 
+def test_a_cut_is_found_in_a_training_run_that_checks_share():
+    problem = find("interview-02")
+    right = "self.wpe(torch.arange(idx.size(1), device=idx.device))"
+    assert right in problem.reference_text
+    wrong = problem.reference_text.replace(right, "self.wpe.weight.data[: idx.size(1)]")
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert any(
+        "It is cut in line" in o.because and "weight.data" in o.because for o in verdict.wrong
+    )
+
+
 def test_where_rounding_alone_makes_other_numbers_no_line_is_wrong():
     problem = find(7)
     wrong = problem.reference_text.replace("centred.square().mean", "centred.mean")

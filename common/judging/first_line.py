@@ -69,10 +69,12 @@ def first_wrong_line(
             return None
         else:
             ends = [end]
-        if (found := _origin(ends, known, trusted, deadline)) and not _lacks_a_bias(
-            found[0], right.steps
-        ):
-            return _told(*found, module)
+        found = _origin(ends, known, trusted, deadline)
+        if found and not _lacks_a_bias(found[0], right.steps):
+            # A report shows the first failing check: a line that does not run there is beside the point.
+            shown = wrong[0][0]
+            ran = check is shown or found[2] in _lines_of(shown, module)
+            return _told(*found, module) if ran else None
     return None
 
 
@@ -127,6 +129,12 @@ def _recorded(check: Check, module: ModuleType) -> Recording | None:
         check.run(module)
     silent = any(s.operation in _SILENT or s.value.dtype in _HALF for s in recording.steps)
     return None if recording.full or silent else recording
+
+
+def _lines_of(check: Check, module: ModuleType) -> set[int]:
+    with Recording(module) as recording:
+        check.run(module)
+    return {line for step in recording.steps for _, line in step.places}
 
 
 def _numbers(seen: Seen) -> bool:

@@ -15,7 +15,7 @@ from common.judging import loading
 from common.judging.causes import Mend
 from common.judging.checks import Check
 from common.judging.limited import limited
-from common.judging.overwriting import writes_outside
+from common.judging.overwriting import IN_A_LINE, writes_outside
 from common.judging.records import Outcome, Request, Status
 from common.judging.variations import Source, Variation
 
@@ -31,6 +31,7 @@ _FIRST_NAN = re.compile(
 )  # as not_numbers says it
 # As first_line says it. Without the widening all would pass, too, and it may well be meant.
 _WIDENED = re.compile(r"The first float32 tensor there is made in line (\d+), .*the way back")
+_WRITTEN = re.compile(r"line (\d+), `")  # in what overwriting says after IN_A_LINE
 _CODE = 60  # characters of a line in a sentence
 # A file that names one of these is left alone: a changed one could overwrite what it should not.
 _TOUCHES = {
@@ -111,19 +112,21 @@ def _plausible(outcomes: Sequence[Outcome]) -> Callable[[Variation], bool]:
     wrong = [outcome for outcome in outcomes if outcome.status.is_wrong]
     said = [" ".join((*outcome.facts, outcome.error)) for outcome in wrong]
     # What raises anywhere would do; what makes other numbers than those that are lost, unless it is where they are;
-    # what never gets to the place that writes.
+    # what never gets to the place that writes, or hands it a copy.
     accident = any(re.search(r"\bgot +no error", facts) for facts in said)
     lost = all(re.search(r"\bnan\b|infinit", facts, re.IGNORECASE) for facts in said)
     kept_from = any(map(writes_outside, wrong))
     made = {int(line) for o in wrong for line in _FIRST_NAN.findall(o.because)}
     widened = {int(line) for o in wrong for line in _WIDENED.findall(o.because)}
+    told = (o.because.partition(IN_A_LINE)[2] for o in wrong)
+    written = {int(line) for text in told for line in _WRITTEN.findall(text)}
     few = _MANY * len(wrong) < len(outcomes)  # the opposite of a condition breaks more
 
     def plausible(variation: Variation) -> bool:
         conditional = isinstance(variation.within, _GUARDS)
         elsewhere = variation.shorter or variation.line not in made
         unlikely = (lost and elsewhere) or (few and variation.flips)
-        unlikely |= bool(widened) and variation.line not in widened
+        unlikely |= any(lines and variation.line not in lines for lines in (widened, written))
         return not (unlikely or (kept_from and conditional) or (accident and not conditional))
 
     return plausible

@@ -24,16 +24,17 @@ def first_not_a_number(check: Check, outcome: Outcome, module: ModuleType) -> st
     with Recording(module) as recording:
         check.run(module)
     step = next((s for s in reversed(recording.steps) if _has(s.value)), None)
-    while step and (before := [s for s in step.inputs if _has(s.value)]):
+    # Memory that nobody has written to yet may hold anything, and is the reason of last resort.
+    while step and (before := sorted((s for s in step.inputs if _has(s.value)), key=_is_unwritten)):
         step = before[0]
-    if (
-        step is None
-        or any(map(_has, step.given))
-        or step.operation.strip("_").startswith(("empty", "new_empty"))
-    ):
-        return ""  # it came in from outside, or out of memory that nobody has written to yet
+    if step is None or any(map(_has, step.given)) or _is_unwritten(step):
+        return ""  # it came in from outside
     line = step.places[-1][1]
     return f"The first NaN on the way there is made in line {line}, `{line_of(line, module)}`{_how(step)}."
+
+
+def _is_unwritten(step: Step) -> bool:
+    return step.operation.strip("_").startswith(("empty", "new_empty"))
 
 
 def _has(value: Tensor) -> bool:

@@ -30,6 +30,7 @@ READ = (
     "embd_pdrop", "attn_pdrop", "resid_pdrop", "layer_norm_epsilon", "initializer_range",
 )
 
+TWELVE = "GPT-2 small has layers 0 to 11. As text '9' comes after '11', for max() and sorted() too: int() counts."
 
 # What refuses a model only where it says something else; where it is not there, these hold.
 UNSAID = {"tie_word_embeddings": True, "scale_attn_by_inverse_layer_idx": False}
@@ -45,10 +46,8 @@ def why_refused(solution, weights, fields):
                     f"config.json does not have {field}, and with {str(value).lower()} there this folder is taken. The "
                     f"field is refused where it says {str(not value).lower()}, and only there."
                 )
-    return (
-        "config.json and model.safetensors are both there and belong together, and what they hold beside that is to "
-        "be ignored."
-    )
+    says = "config.json and model.safetensors are both there and belong together, and what they hold beside that is to "
+    return f"{says}be ignored.{' ' + TWELVE if fields.get('n_layer') == 12 else ''}"
 
 
 def load(solution, weights=None, **fields):
@@ -117,6 +116,13 @@ def test_an_old_file_with_masks_and_without_prefix_gives_the_same(solution):
     assert_loaded(
         load(solution, as_file(masks=True, head=True)), converted(),
         "A file without the prefix, with masks and with a head holds the same model.",
+    )
+
+
+def test_a_model_of_twelve_layers_is_loaded(solution):
+    assert_loaded(
+        load(solution, as_file(layers=12), n_layer=12), converted(12),
+        TWELVE,
     )
 
 

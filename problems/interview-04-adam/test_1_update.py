@@ -222,13 +222,13 @@ def test_the_defaults_are_those_of_torch(solution, name, settings, steps, size, 
 
 
 @BOTH
-@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-9), (torch.bfloat16, 0.15)], ids=str)
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-9), (torch.bfloat16, 0.05)], ids=str)
 def test_parameters_may_be_of_another_float_type(solution, name, dtype, atol):
     assert_as_torch(
         solution, name, lambda *ours: walk(*ours, steps=3), f"in {dtype}, after 3 steps,",
         "A parameter is updated in its own type, and only that type's rounding may differ. State is made in it, too: "
         "torch.zeros_like(p) has it, and torch.zeros(p.shape) is float32.",
-        dtype=dtype, atol=atol, lr=0.1, betas=(0.5, 0.75), weight_decay=0.1,
+        dtype=dtype, atol=3 * atol, lr=0.1, betas=(0.5, 0.75), weight_decay=0.1,
     )
     assert_as_torch(
         solution, name, lambda *ours: walk(*ours, steps=1), f"in {dtype}, after a step with the usual betas,",

@@ -226,6 +226,16 @@ def test_ties_with_the_kth_logit_stay(solution):
     )
 
 
+@pytest.mark.parametrize("start", [90000.0, -90000.0])
+def test_logits_may_lie_far_from_zero(solution, start):
+    probs = probabilities(solution, rows([start, start - 1, start - 3, start - 2]))
+    assert_close(
+        probs.float(), rows([0.0, -1.0, -3.0, -2.0]).softmax(-1), f"the probabilities of logits around {start:g}",
+        because="Only differences between logits matter: exp of a large one is inf and of a very small one 0, and "
+        "inf / inf and 0 / 0 are NaN. By hand, a softmax subtracts the largest of each row; torch.softmax does so.",
+    )
+
+
 def test_top_k_works_wherever_the_logits_lie(solution):
     logits = rows([-90000.0, -90001.0, -90003.0, -90002.0])
     assert_equal(
