@@ -122,11 +122,9 @@ def test_the_model_is_left_as_it_was(solution):
         changed(model, before), [], "the list of what generate_cached has changed in the model",
         because="The model belongs to the caller: its parts stay what they are, and no cache is kept in them.",
     )
+    says = "Generation reads the parameters and changes none."
     for old, p in zip(values, model.parameters(), strict=True):
-        assert_identical(
-            p.detach(), old.detach(), "a parameter of the model, after generate_cached,",
-            because="Generation reads the parameters and changes none.",
-        )
+        assert_identical(p.detach(), old.detach(), "a parameter of the model, after generate_cached,", because=says)
     assert_true(
         all(p.requires_grad for p in model.parameters()), "a parameter of the model no longer requires a gradient",
         because="The model may go on learning afterwards; torch.no_grad() does without gradients for a while.",
@@ -145,14 +143,10 @@ def test_the_model_gets_its_mode_back(solution, training):
 
 def assert_left(model, before, when):
     """Check that a model in train mode is as it was before an error."""
-    assert_true(
-        model.training, f"the model is left in eval mode {when}",
-        because="What has to happen in any case stands under `finally:`, such as model.train(was_training).",
-    )
-    assert_equal(
-        changed(model, before), [], f"the list of what is changed in the model {when}",
-        because="What was put into the model for a while is taken out again in any case, under `finally:`.",
-    )
+    says = "What has to happen in any case stands under `finally:`, such as model.train(was_training)."
+    assert_true(model.training, f"the model is left in eval mode {when}", because=says)
+    says = "What was put into the model for a while is taken out again in any case, under `finally:`."
+    assert_equal(changed(model, before), [], f"the list of what is changed in the model {when}", because=says)
 
 
 def test_the_model_is_left_as_it_was_after_an_error_too(solution):
@@ -208,10 +202,8 @@ def test_no_graph_is_built(solution):
         not passes.graph, "generate_cached builds a gradient graph",
         because="Cached keys and values would hold on to the graph of every step, so it works under torch.no_grad().",
     )
-    assert_true(
-        torch.is_grad_enabled(), "generate_cached leaves gradients switched off",
-        because="torch.no_grad() as a decorator or a `with` block ends with the call.",
-    )
+    says = "torch.no_grad() as a decorator or a `with` block ends with the call."
+    assert_true(torch.is_grad_enabled(), "generate_cached leaves gradients switched off", because=says)
 
 
 # --- what it costs -------------------------------------------------------------------------------
