@@ -84,7 +84,7 @@ _FLOAT32_CAME = re.compile(
     r"mixed dtype|expected '?torch\.(?:float64|bfloat16|float16)\b.*got +'?torch\.float32", re.S
 )
 _WIDENS = re.compile(r"\.(float|to|type)\(|dtype|float32")
-_WAY_BACK = (
+WAY_BACK = (
     "Where it is meant to be wider, the way back is missing: what is made of it is cast to the type of the input "
     "again, .to(...), before it meets a tensor of that type or is returned."
 )
@@ -111,7 +111,7 @@ def first_in_float32(check: Check, outcome: Outcome, module: ModuleType) -> str:
     line = step.places[-1][1]
     code = line_of(line, module)
     from_other = any(v.dtype in _OTHERS for v in (*step.given, *(s.value for s in step.inputs)))
-    back = f" {_WAY_BACK}" if from_other and _WIDENS.search(code) else ""
+    back = f" {WAY_BACK}" if from_other and _WIDENS.search(code) else ""
     return f"The first float32 tensor there is made in line {line}, `{code}`.{back}"
 
 

@@ -29,8 +29,6 @@ _GUARDS = (ast.If, ast.Assert, ast.Raise, ast.While, ast.Try)
 _FIRST_NAN = re.compile(
     r"The first NaN on the way there is made in line (\d+)"
 )  # as not_numbers says it
-# As first_line says it. Without the widening all would pass, too, and it may well be meant.
-_WIDENED = re.compile(r"The first float32 tensor there is made in line (\d+), .*the way back")
 _WRITTEN = re.compile(r"line (\d+), `")  # in what overwriting says after IN_A_LINE
 _CODE = 60  # characters of a line in a sentence
 # A file that names one of these is left alone: a changed one could overwrite what it should not.
@@ -117,7 +115,6 @@ def _plausible(outcomes: Sequence[Outcome]) -> Callable[[Variation], bool]:
     lost = all(re.search(r"\bnan\b|infinit", facts, re.IGNORECASE) for facts in said)
     kept_from = any(map(writes_outside, wrong))
     made = {int(line) for o in wrong for line in _FIRST_NAN.findall(o.because)}
-    widened = {int(line) for o in wrong for line in _WIDENED.findall(o.because)}
     told = (o.because.partition(IN_A_LINE)[2] for o in wrong)
     written = {int(line) for text in told for line in _WRITTEN.findall(text)}
     few = _MANY * len(wrong) < len(outcomes)  # the opposite of a condition breaks more
@@ -126,7 +123,7 @@ def _plausible(outcomes: Sequence[Outcome]) -> Callable[[Variation], bool]:
         conditional = isinstance(variation.within, _GUARDS)
         elsewhere = variation.shorter or variation.line not in made
         unlikely = (lost and elsewhere) or (few and variation.flips)
-        unlikely |= any(lines and variation.line not in lines for lines in (widened, written))
+        unlikely |= bool(written) and variation.line not in written
         return not (unlikely or (kept_from and conditional) or (accident and not conditional))
 
     return plausible

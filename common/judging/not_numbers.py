@@ -1,4 +1,4 @@
-"""Where a NaN comes from: the line that makes the first one on the way to a result, and what it is made of."""
+"""Where a NaN or inf comes from: the line that makes the first one on the way to a result, and what it is made of."""
 
 from __future__ import annotations
 
@@ -12,33 +12,44 @@ from common.judging.checks import Check
 from common.judging.recording import Recording, Step, line_of
 from common.judging.records import Outcome
 
-_NAN = re.compile(r"\bnan\b", re.I)
+_NAN, _INF = re.compile(r"\bnan\b", re.I), re.compile(r"\bgot +-?inf\b")
 _SUMS, _PRODUCTS, _RATIOS = {"add", "sub"}, {"mul", "multiply"}, {"div", "truediv", "divide"}
 _BELOW_0 = {"sqrt", "rsqrt", "log", "log2", "log10", "log1p", "pow"}
 
 
 def first_not_a_number(check: Check, outcome: Outcome, module: ModuleType) -> str:
-    """Where the NaN of a failing check is made; empty where there is none, or where it cannot be told."""
-    if not _NAN.search(" ".join(outcome.facts)):
+    """Where the NaN or inf of a failing check is made; empty where there is none, or where it cannot be told."""
+    facts = " ".join(outcome.facts)
+    if not (_NAN.search(facts) or _INF.search(facts)):
         return ""
+    is_lost = _has_nan if _NAN.search(facts) else _has_inf
     with Recording(module) as recording:
         check.run(module)
-    step = next((s for s in reversed(recording.steps) if _has(s.value)), None)
+    step = next((s for s in reversed(recording.steps) if is_lost(s.value)), None)
     # Memory that nobody has written to yet may hold anything, and is the reason of last resort.
-    while step and (before := sorted((s for s in step.inputs if _has(s.value)), key=_is_unwritten)):
+    while step and (
+        before := sorted((s for s in step.inputs if is_lost(s.value)), key=_is_unwritten)
+    ):
         step = before[0]
-    if step is None or any(map(_has, step.given)) or _is_unwritten(step):
+    if step is None or any(map(is_lost, step.given)) or _is_unwritten(step):
         return ""  # it came in from outside
     line = step.places[-1][1]
-    return f"The first NaN on the way there is made in line {line}, `{line_of(line, module)}`{_how(step)}."
+    name, how = ("NaN", _how(step)) if is_lost is _has_nan else ("inf", "")
+    return (
+        f"The first {name} on the way there is made in line {line}, `{line_of(line, module)}`{how}."
+    )
 
 
 def _is_unwritten(step: Step) -> bool:
     return step.operation.strip("_").startswith(("empty", "new_empty"))
 
 
-def _has(value: Tensor) -> bool:
+def _has_nan(value: Tensor) -> bool:
     return value.is_floating_point() and bool(value.isnan().any())
+
+
+def _has_inf(value: Tensor) -> bool:
+    return value.is_floating_point() and bool(value.isposinf().any())
 
 
 def _how(step: Step) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -17,7 +18,7 @@ from common.judging.collecting import checks_of
 from common.judging.cost import cost
 from common.judging.diagnosis import BUDGET, Bank, diagnose
 from common.judging.examples import try_examples
-from common.judging.first_line import first_in_float32, first_wrong_line
+from common.judging.first_line import WAY_BACK, first_in_float32, first_wrong_line
 from common.judging.first_tensor import excerpt_of
 from common.judging.grouping import grouped
 from common.judging.keeping import kept, told_of
@@ -35,12 +36,12 @@ from common.testing.modules import OVERWRITTEN
 _KEPT = "Alone, in a file that was just loaded, this check passes: something outlives the call that made it."
 _LEFT = "What the check left changed in your file: {}."
 _LEFT_BEFORE = "What the checks before it left changed in your file: {}."
-_SAID = (
-    HOLDS,
-    SET_BY_A_CALL[:20],
-    _LEFT[:20],
-)  # what is kept is named: without it a change may do by accident
+# What is kept, or cast, is named: with it left out all may pass by accident, and it may well be meant.
+_SAID = (HOLDS, SET_BY_A_CALL[:20], _LEFT[:20], WAY_BACK)
 _CERTAIN = (Certainty.CAUSE, Certainty.EITHER)
+_SHARED = re.compile(
+    r"anew in each call|set on a class|shares? (nothing|anything)"
+)  # said where something is kept
 _LOOKED_AT = 8  # failing checks in which a wrong tensor is looked for
 _MAY_BE = "It is used again, such as a global name, a cache, a default argument or an attribute of the class."
 
@@ -100,19 +101,19 @@ def _explained(
     outcomes, diagnosis = _asked_again(request, checks, outcomes, diagnosis, module)
     # What a line gives wrongly in a later call is not what keeps something for it; and where a change is enough, the
     # place is known, while another right way than the reference's has tensors that it never has.
-    outlives = any(
+    told = any(
         o.because.startswith((_KEPT, NOTHING_KEPT)) or any(said in o.because for said in _SAID)
         for o in outcomes
     )
     certain = diagnosis and diagnosis.certainty in _CERTAIN
-    tried = seen.whole and not (certain or outlives)
+    tried = seen.whole and not (certain or told)
     changes = mends(request, checks, outcomes) if tried else ()
     diagnosis = None if changes else diagnosis
     pairs, reference = [*zip(checks, outcomes, strict=True)], loading.load(problem.reference)
     return replace(
         seen,
         diagnosis=diagnosis,
-        first_line=None if outlives or changes else first_wrong_line(pairs, module, reference),
+        first_line=None if told or changes else first_wrong_line(pairs, module, reference),
         mends=changes,
         groups=grouped(problem, checks, outcomes) if request.by_cause else (),
         outcomes=tuple(with_excerpt(problem, checks, outcomes, diagnosis)),
@@ -178,8 +179,10 @@ def _asked_again(
         because, diagnosis = f"{_KEPT} {known or _MAY_BE}", None
     elif left and outcomes[at].status == Status.ERROR:
         because = f"{because} {known}".strip()
-    elif left:
-        because = because.replace(OUTLIVES, known)
+    elif OUTLIVES in because:
+        because = because.replace(OUTLIVES, known or OUTLIVES)
+    elif left and _SHARED.search(because):
+        because = f"{because} {known}"
     return [*outcomes[:at], replace(outcomes[at], because=because), *outcomes[at + 1 :]], diagnosis
 
 
