@@ -23,6 +23,7 @@ from common.testing import (
     assert_true,
     draw_ids,
     fill,
+    observe,
     tiny,
 )
 from common.testing.calls import OUTLIVES, assert_nothing_is_kept, assert_weights_are_read
@@ -286,6 +287,7 @@ def test_dropout_acts_on_the_sum_of_the_embeddings(solution):
         model.wte.weight.fill_(1.0)
         model.wpe.weight.fill_(2.0)
     for x in seen_by_the_first_block(model, draw_ids("ids", 40, T)):
+        observe("the numbers that the first block gets", x.detach().unique())
         assert_dropped(
             x, 3.0, 0.4, "what the first block gets when each token vector is 1 and each position vector 2",
             because="drop, with the rate embd_pdrop, acts once, on the sum wte + wpe, before the first block.",
