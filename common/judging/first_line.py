@@ -73,8 +73,8 @@ def first_wrong_line(
         if found and not _lacks_a_bias(found[0], right.steps):
             # A report shows the first failing check: a line that does not run there is beside the point.
             shown = wrong[0][0]
-            ran = check is shown or found[2] in _lines_of(shown, module)
-            return _told(*found, module) if ran else None
+            ran = {found[2]} if check is shown else _lines_of(shown, module)
+            return _told(*found, module) if found[2] in ran or not ran else None
     return None
 
 

@@ -270,17 +270,16 @@ def _statements(node: ast.stmt, near: Near) -> Iterator[Slip]:
         case ast.FunctionDef() | ast.ClassDef():
             for mark in node.decorator_list:
                 rest = [other for other in node.decorator_list if other is not mark]
-                yield Slip(
-                    f"what is below {{at}} without `@{shown(mark)[1:]}",
-                    with_(node, decorator_list=rest),
-                )
+                said = f"`@{shown(mark)[1:]} above {{at}} left out"
+                yield Slip(said, with_(node, decorator_list=rest))
         case ast.Expr(value=ast.Attribute() as named):
             yield Slip(f"{shown(named)} called, {{at}}", ast.Expr(ast.Call(named, [], [])))
         case ast.Break() | ast.Continue():
             other = "continue" if isinstance(node, ast.Break) else "break"
             yield Slip(f"{{code}}, as `{other}`", ast.parse(other).body[0])
     match node:
-        case ast.If(orelse=other):
+        # A guard that refuses too much is put right, not taken away.
+        case ast.If(orelse=other) if not all(isinstance(part, ast.Raise) for part in node.body):
             each = f"what is below {{at}} done each time, whether {shown(node.test)} or not"
             yield Slip(each, with_(node, test=yes), flips=bool(other))
             never = with_(node, test=ast.Constant(False))

@@ -40,7 +40,7 @@ _LEFT_BEFORE = "What the checks before it left changed in your file: {}."
 _SAID = (HOLDS, SET_BY_A_CALL[:20], _LEFT[:20], WAY_BACK)
 _CERTAIN = (Certainty.CAUSE, Certainty.EITHER)
 _SHARED = re.compile(
-    r"anew in each call|set on a class|shares? (nothing|anything)"
+    r"each call|set on a class|shares? (nothing|anything)"
 )  # said where something is kept
 _LOOKED_AT = 8  # failing checks in which a wrong tensor is looked for
 _MAY_BE = "It is used again, such as a global name, a cache, a default argument or an attribute of the class."

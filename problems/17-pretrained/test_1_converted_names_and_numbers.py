@@ -75,7 +75,8 @@ def test_the_given_dict_and_its_tensors_stay_as_they_are(solution, prefix):
     solution.convert_hf_state_dict(given)
     assert_equal(
         sorted(set(before) ^ set(given)), [], "the list of keys that came to or went from the dict you were given",
-        because="The dict is the caller's, who may need it again: what you make goes into one of your own.",
+        because="The dict is the caller's, who may need it again. What you make goes into one of your own: another "
+        "name for the dict is no copy, and pop, del and d[...] = ... change the caller's.",
     )
     for name, old in before.items():
         assert_shape(
