@@ -47,7 +47,7 @@ def why_refused(solution, weights, fields):
                     f"field is refused where it says {str(not value).lower()}, and only there."
                 )
     if fields.get("n_inner", F) in (None, DROPPED):
-        return "n_inner may be null, as in most published configs, or absent: both mean 4 * n_embd, which GPT2Config makes of None."
+        return "n_inner may be null or absent: both mean 4 * n_embd, which GPT2Config makes of None."
     says = "config.json and model.safetensors are both there and belong together, and what they hold beside that is to "
     return f"{says}be ignored.{' ' + TWELVE if fields.get('n_layer') == 12 else ''}"
 
