@@ -18,6 +18,7 @@ from common.judging.limited import limited
 from common.judging.overwriting import IN_A_LINE, writes_outside
 from common.judging.records import Outcome, Request, Status
 from common.judging.variations import Source, Variation
+from common.judging.way_back import IS_CUT
 
 PATIENCE = 6.0  # seconds of computing
 # Some changes loop without end. The check that is asked first may take so many times what it took, and all so long:
@@ -29,7 +30,7 @@ _GUARDS = (ast.If, ast.Assert, ast.Raise, ast.While, ast.Try)
 _FIRST_NAN = re.compile(
     r"The first NaN on the way there is made in line (\d+)"
 )  # as not_numbers says it
-_WRITTEN = re.compile(r"line (\d+), `")  # in what overwriting says after IN_A_LINE
+_NAMED = re.compile(r"line (\d+), `")
 _CODE = 60  # characters of a line in a sentence
 # A file that names one of these is left alone: a changed one could overwrite what it should not.
 _TOUCHES = {
@@ -115,15 +116,15 @@ def _plausible(outcomes: Sequence[Outcome]) -> Callable[[Variation], bool]:
     lost = all(re.search(r"\bnan\b|infinit", facts, re.IGNORECASE) for facts in said)
     kept_from = any(map(writes_outside, wrong))
     made = {int(line) for o in wrong for line in _FIRST_NAN.findall(o.because)}
-    told = (o.because.partition(IN_A_LINE)[2] for o in wrong)
-    written = {int(line) for text in told for line in _WRITTEN.findall(text)}
+    after = (o.because.partition(said)[2] for o in wrong for said in (IN_A_LINE, IS_CUT))
+    named = {int(line) for text in after for line in _NAMED.findall(text)}
     few = _MANY * len(wrong) < len(outcomes)  # the opposite of a condition breaks more
 
     def plausible(variation: Variation) -> bool:
         conditional = isinstance(variation.within, _GUARDS)
         elsewhere = variation.shorter or variation.line not in made
         unlikely = (lost and elsewhere) or (few and variation.flips)
-        unlikely |= bool(written) and variation.line not in written
+        unlikely |= bool(named) and variation.line not in named
         return not (unlikely or (kept_from and conditional) or (accident and not conditional))
 
     return plausible

@@ -16,6 +16,7 @@ from common.judging.checks import Check
 from common.judging.recording import Recording, line_of, source_of, tensors_in
 from common.judging.records import Outcome, Status
 
+IS_CUT = "It is cut in "
 _MOST = 8  # lines that are tried one by one
 _OFF = ("no_grad", "inference_mode", "set_grad_enabled")
 
@@ -37,7 +38,7 @@ def where_it_is_cut(check: Check, outcome: Outcome, module: ModuleType) -> str:
     told = [f"line {line}, `{line_of(line, module)}`" for line in needed]
     if not told:
         return ""
-    return f"It is cut in {', and in '.join(told)}: with a gradient there this check passes."
+    return f"{IS_CUT}{', and in '.join(told)}: with a gradient there this check passes."
 
 
 class _Uncut(TorchFunctionMode):
