@@ -151,3 +151,24 @@ def test_a_variation_is_the_text_with_one_piece_changed(text: str):
             assert (
                 lines[: variation.line - 2] == variation.source.splitlines()[: variation.line - 2]
             )
+
+
+def test_no_change_takes_a_guard_or_a_parameter_away():
+    text = (
+        "import torch\nfrom torch import nn\n\n\nclass A(nn.Module):\n    def __init__(self, n):\n"
+    )
+    text += "        if n > 3:\n            raise ValueError(n)\n        self.p = nn.Parameter(torch.zeros(n))\n"
+    sources = [variation.source for variation in Source(text).mends("")]
+    assert any("n >= 3" in source for source in sources)  # the guard may be put right
+    assert not any("if False" in source or "if (False)" in source for source in sources)
+    assert not any("self.p = torch.zeros" in source for source in sources)
+
+
+def test_where_a_cut_is_named_only_its_line_is_changed():
+    problem = find("interview-02")
+    right = "self.wpe(torch.arange(idx.size(1), device=idx.device))"
+    cut = "self.wpe.weight.data[: idx.size(1)]"
+    source = problem.reference_text.replace(right, cut)
+    verdict = run(Request(problem.name, problem.solution, source=source))
+    line = source[: source.index(cut)].count("\n") + 1
+    assert {mend.line for mend in verdict.mends} <= {line}
