@@ -16,9 +16,9 @@ test: uv
 	OMP_NUM_THREADS=1 $(DEV) pytest tests -q -n 2 --dist worksteal
 	$(DEV) pytest --reference
 
-# The course checks itself: skeletons, references, READMEs, mistakes, right answers.
+# The course checks itself: skeletons, references, READMEs, mistakes, right answers; ARGS="-k 07-" for one problem.
 check-course: uv
-	OMP_NUM_THREADS=1 $(DEV) pytest -q -n 2 --dist worksteal tests/test_course.py tests/test_mistakes.py tests/test_right_answers.py
+	OMP_NUM_THREADS=1 $(DEV) pytest -q -n 2 --dist worksteal tests/test_course.py tests/test_mistakes.py tests/test_right_answers.py $(ARGS)
 
 # Changes each reference in small ways and counts how many of the changes its problem's checks notice.
 mutants: uv

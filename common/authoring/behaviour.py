@@ -89,10 +89,12 @@ class Judged:
     @property
     def complaints(self) -> list[str]:
         """What its author has to mend."""
-        moved = "bring its lines with - up to date" if self.moved else ""
-        return [
-            f"mistake '{self.mistake.name}': {says}" for says in [self.trouble or moved] if says
-        ]
+        moved = (
+            "bring its lines with - up to date: one stands nowhere in the reference, and was put in place of what is "
+            "most like it"
+        )
+        moved = moved if self.moved else ""
+        return [f"mistake '{self.mistake.name}': {says}" for says in (moved, self.trouble) if says]
 
 
 def judged(problem: Problem, mistake: Mistake) -> Judged:
@@ -127,8 +129,11 @@ def _taken_for(problem: Problem, mistake: Mistake, found: Diagnosis) -> str:
     names = " and ".join(f"'{name}'" for name in others or found.names)
     says = f"it is taken for {names}: "
     if sure and others:  # they behave alike on all checks
-        other = next(m for m in mistakes.known(problem) if m.name == others[0])
-        says += f"add `(same as: {other.same_as or other.name})` to the sentence, or "
+        known = mistakes.known(problem)
+        names_in_order = [m.name for m in known]
+        other = known[names_in_order.index(others[0])]
+        if names_in_order.index(other.name) < names_in_order.index(mistake.name):
+            says += f"add `(same as: {other.same_as or other.name})` to the sentence, or "
     return f"{says}write a check that tells the two apart"
 
 

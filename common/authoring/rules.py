@@ -26,6 +26,7 @@ INTERVIEW_SECTIONS = ["Task", "Build", "Constraints", "Examples", "Hints", "Chec
 APPROACH_SECTIONS = ["Approach", "Why it is correct", "Complexity", "What comes next", "Pitfalls"]
 EXPLAINED_SECTIONS = ["Line by line", "What it costs", "Without it", "As others do it", "Sources"]
 QUESTIONS = 2  # of Go further, for `gpt2 review`
+EXAMPLES, POINTS = (3, 6), (10, 20)  # in an interview; of a problem
 WORDS = (250, 1100)  # of a README; what is folded, and what is told of a picture, left out
 EXPLANATION_WORDS = (300, 900)  # of what is read after a pass, code left out
 _EXTRA_IMPORTS = {"13": {"regex"}, "17": {"safetensors", "huggingface_hub"}}
@@ -204,17 +205,35 @@ def requirements_name_its_checks(problem: Problem) -> list[str]:
     scheme = read_scheme()
     if problem.name not in scheme.requirements:
         return [f"common/grading/requirements.toml has no entry for {problem.key}"]
+    points = sum(requirement.points for requirement in scheme.requirements[problem.name])
     try:
         scheme.functions(problem, [check.name for check in checks_of(problem)])
     except UsageError as error:
         return [f"common/grading/requirements.toml: {error}"]
-    return []
+    if points in POINTS:
+        return []
+    return [
+        f"common/grading/requirements.toml: {problem.key} is worth {points} points, not 10 (20 in a long problem)"
+    ]
+
+
+def interview_has_its_examples(problem: Problem) -> list[str]:
+    """A candidate finds three to six examples, told by their numbers."""
+    captions = [example.caption[:10] for example in problem.readme.examples]
+    right = [f"Example {k}." for k in range(1, len(captions) + 1)]
+    low, high = EXAMPLES
+    if not problem.is_interview or (captions == right and low <= len(captions) <= high):
+        return []
+    return [
+        f"the README's examples are {captions or 'none'}; {low} to {high} are wanted, under **Example 1.** and on"
+    ]
 
 
 RULES: tuple[Rule, ...] = (
     skeleton_waits, skeleton_agrees, reference_has_docstrings, imports_are_allowed, readme_has_its_sections,
     readme_has_three_hints, readme_asks_on, readme_examples_run, texts_keep_the_voice, explanation_has_its_sections,
     explanation_shows_it, readme_of_the_course_lists_it, requirements_name_its_checks,
+    interview_has_its_examples,
 )  # fmt: skip
 
 

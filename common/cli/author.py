@@ -114,7 +114,11 @@ def _check(problem: Problem, *, quick: bool) -> int:
     count += _complain(behaviour.table_trouble(problem, found))
     if not quick:
         score = mutants.score(problem)
-        count += _complain(f"no check notices: {label}" for label in score.unexplained)
+        count += _complain(
+            f"no check notices: {label} (add a check, or where none can tell them apart an entry in "
+            "tests/equivalent_mutants.toml)"
+            for label in score.unexplained
+        )
         count += _complain(
             f"listed as equivalent, but no such survivor: {label}" for label in score.outdated
         )

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from common.course.catalogue import ROOT, Problem, find, problems
 from common.course.mistakes import Mistake, known
+from common.errors import CourseError
 from common.files import write_atomically
 from common.grading.marks import Scheme, read_scheme
 from common.judging.diagnosis import module_with
@@ -92,7 +93,14 @@ def written() -> Table:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the file."""
+    """Write the file; what cannot be read ends it in a sentence."""
+    try:
+        _write(arguments)
+    except CourseError as error:
+        raise SystemExit(str(error)) from None
+
+
+def _write(arguments: list[str]) -> None:
     chosen = [find(name) for name in arguments] or problems()
     known_ones = written() if arguments and FILE.is_file() else {}
     made = known_ones | {p.label: steps(p) for p in chosen}
