@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from common.judging.explaining import explain
 from common.judging.loading import load
+from common.judging.records import Request
+from common.judging.runner import run
 from common.judging.scene import Scene
 from common.judging.usual_errors import sentence
 from common.testing.context import surroundings
@@ -100,7 +102,7 @@ SLIPS = [
     ("fc()", "needs 'input' too"),
     ("fc(y=x)", "no argument y|needs"),
     ("from torch.nn import functionall", "no functionall in torch.nn"),
-    ("import torchh", "No package torchh"),
+    ("import torchh", "no package torchh: did you mean `torch`"),
     ("nn.Sequential([fc])", "nn.Sequential\\(\\*layers\\)"),
     ("nn.ModuleList(fc)", "list of layers"),
     ("fc.load_state_dict({'weight': x[0]})", "lacks `bias`|is \\(7, 15\\)"),
@@ -152,3 +154,25 @@ def test_a_layer_without_its_super_is_told_so() -> None:
     with pytest.raises(AttributeError) as raised:
         Forgot()
     assert "super().__init__()" in sentence(Scene(raised.value))
+
+
+# (a file that cannot be executed, words of what is said)
+NOT_LOADED = [
+    ("import nn.functional as F\n", "torch.nn.functional"),
+    ("import torch\n\n\n@no_grad()\ndef f(): ...\n", "did you mean `torch.no_grad`"),
+    ("import torch\nclass A(torch.LayerNorm): ...\n", "torch has no LayerNorm|nn"),
+    ("class A:\n    def __init__(self, width):\n        pass\n    size = width\n", "in the body of the class"),
+    ("rate: flota = 0.1\n", "did you mean `float`"),
+    ("raise ValueError('mine')\n", r"ValueError: mine\n    raise ValueError\('mine'\)$"),
+    ("import trch\n", "did you mean `torch`"),
+    ("assert 1 > 2, 'mine'\n", r"\n    assert 1 > 2, 'mine'$"),
+    ("def f(:\n", r"\n    def f\(:$"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), NOT_LOADED, ids=[w for _, w in NOT_LOADED])
+def test_a_file_that_cannot_be_executed_is_told_why(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "solution.py"
+    file.write_text(text, encoding="utf-8")
+    said = run(Request("07-layer-norm-residuals", file)).failure
+    assert re.search(words, said), said

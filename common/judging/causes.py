@@ -74,4 +74,6 @@ class Mend:
 def mended(mends: Sequence[Mend], checks: int) -> str:
     """What is said of changes of which each is enough."""
     either = ", or ".join(f"with {mend.said}" for mend in mends)
-    return f"One change is enough: {either}, all {checks} checks pass."
+    # All that is known: a change there may also make up for what is wrong elsewhere.
+    found = f"One change is enough: {either}, all {checks} checks pass."
+    return f"{found} The mistake is there, or is made up for there."

@@ -12,7 +12,7 @@ from torch import nn
 
 from common.course.catalogue import shown
 from common.judging import usual_errors
-from common.judging.loading import is_learners, learners_frames
+from common.judging.loading import LoadFailure, is_learners, learners_frames
 from common.judging.scene import Scene, alike
 from common.testing.axes import named, spoken
 
@@ -52,6 +52,19 @@ def explain(error: BaseException, module: ModuleType) -> tuple[list[str], str]:
             f"That was inside {deeper.name}, {shown(Path(deeper.filename))}, line {deeper.lineno}."
         )
     return [*facts, *_shapes(scene)], usual_errors.sentence(scene)
+
+
+def not_loaded(failure: LoadFailure | NotImplementedError) -> str:
+    """Why a file could not be executed, and what that usually means."""
+    error = failure.__cause__
+    places = (
+        [p for p in traceback.walk_tb(error.__traceback__) if is_learners(p[0])] if error else []
+    )
+    if error is None or not places or isinstance(error, AssertionError):
+        return str(failure)
+    scene = _scene(error, *places[-1])
+    meant = "" if scene.own_guard or scene.other_guard else usual_errors.sentence(scene)
+    return f"{failure}\n{meant}".strip()
 
 
 def raised_instead(error: BaseException, module: ModuleType, *, refused: bool = True) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from common.course.catalogue import Problem, find
 from common.errors import UsageError
-from common.judging import loading
+from common.judging import explaining, loading
 from common.judging.causes import Certainty, Diagnosis
 from common.judging.checks import Check
 from common.judging.collecting import checks_of
@@ -69,8 +69,9 @@ def run(
     try:
         module = _load(request, tree)
     except (loading.LoadFailure, NotImplementedError) as failure:
-        drawn = "" if request.picture is None else picture_of(problem, request, str(failure))
-        return Verdict(request, failure=str(failure), drawn=drawn)
+        said = explaining.not_loaded(failure)
+        drawn = "" if request.picture is None else picture_of(problem, request, said)
+        return Verdict(request, failure=said, drawn=drawn)
     with (
         loading.building_on(tree),
         surroundings(device=torch.device(request.device), seed=request.seed),

@@ -76,6 +76,12 @@ class Scene:
         return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
     @property
+    def in_class_body(self) -> bool:
+        """Whether the line stands in a class, and in none of its functions."""
+        frame = self._frame()
+        return frame is not None and "__qualname__" in frame.f_locals
+
+    @property
     def raised_here(self) -> bool:
         """Whether the line itself raised, and nothing that it calls: an `assert` over several lines, say."""
         frames = [frame for frame, _ in traceback.walk_tb(self.error.__traceback__)]

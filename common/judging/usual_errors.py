@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 
 from torch import Tensor, nn
 
@@ -144,10 +145,23 @@ def _left_out(scene: Scene) -> str:
 
 
 def _name(scene: Scene, found: Match) -> str:
+    if scene.in_class_body and not scene.meant:
+        return f"The name {found[1]} is not defined in the body of the class, outside of its functions: does this line belong into one, four columns further in?"
     meant = (
         f"did you mean `{scene.meant}`?" if scene.meant else "is it imported, or set further down?"
     )
     return f"The name {found[1]} is not defined where it is used: {meant}"
+
+
+def _no_package(scene: Scene, found: Match) -> str:
+    whole = found[1]
+    name = whole.partition(".")[0]
+    if name in ("nn", "optim", "utils"):
+        asked = re.search(rf"\b{name}[\w.]*", scene.expression)
+        return f"It lives in torch: torch.{asked[0] if asked else whole}."
+    if close := alike(name, ("torch", *sys.stdlib_module_names)):
+        return f"There is no package {name}: did you mean `{close}`?"
+    return f"No package {whole} is installed here; the course needs torch and Python's own library."
 
 
 def _missing_argument(scene: Scene, found: Match) -> str:
@@ -255,7 +269,7 @@ _RULES: list[Rule] = [
     (r"UnboundLocalError", "This name gets its value further down, or in a branch that was not taken."),
     (r"NameError: name '(\w+)'", _name),
     (r"ImportError: cannot import name '(\w+)' from '([\w.]+)'", r"There is no \1 in \2: is it spelt so, and does it live there?"),
-    (r"ModuleNotFoundError: No module named '([\w.]+)'", r"No package \1 is installed here; the course needs torch and Python's own library."),
+    (r"ModuleNotFoundError: No module named '([\w.]+)'", _no_package),
     (r"'(?:builtin_function_or_method|method|function)' object is not (?:subscriptable|iterable)", "A function itself stands here: it lacks its round brackets."),
     (r"'torch.Size' object is not callable", "A shape is no function: x.shape[1], or x.size(1)."),
     (r"'NoneType' object is not", "Something is None that should not be: usually a function that ends without a return."),

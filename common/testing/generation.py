@@ -5,7 +5,7 @@ Shapes: B batch, T tokens, V vocab_size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -180,3 +180,24 @@ class Owned(TorchFunctionMode):
             if any(id(a) in self.own for a in args):
                 self.trouble = str(error)
             raise
+
+
+def inside(model: nn.Module) -> dict[str, Any]:
+    """What a model consists of, by name: its parameters' identities, and each part's class, attributes and hooks."""
+    found: dict[str, Any] = {
+        name: id(p) for name, p in model.named_parameters(remove_duplicate=False)
+    }
+    for name, part in model.named_modules():
+        place = name or "the model"
+        found[f"{place}, its class or identity"] = id(part), type(part)
+        found[f"{place}, its hooks"] = len(part._forward_hooks) + len(part._forward_pre_hooks)
+        found |= {f"{place}.{attribute}": None for attribute in vars(part)}
+    return found
+
+
+def changed(model: nn.Module, before: Mapping[str, Any]) -> list[str]:
+    """The names under which a model differs from what it consisted of before."""
+    after = inside(model)
+    return sorted(
+        name for name in before.keys() | after.keys() if before.get(name, 0) != after.get(name, 0)
+    )

@@ -112,13 +112,15 @@ def test_the_same_seed_gives_the_same_text(solution, options):
 
 def test_without_a_generator_torchs_global_seed_decides(solution):
     outs = []
-    for _ in range(2):
-        torch.manual_seed(5)
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
         outs.append(generated(solution, Sum(sharp=0.1).eval(), prompt(), 9))
     says = "torch.manual_seed(5) came before both calls: without a generator all randomness comes from torch's global "
     says += "state, and from no generator of one's own."
     what = "what generate writes without a generator, after torch.manual_seed(5),"
     assert_identical(outs[1], outs[0], what, because=says)
+    same = torch.equal(outs[2], outs[0])
+    assert_true(not same, "without a generator, torch.manual_seed(6) gives the same text as 5", because=says)
 
 
 def test_the_temperature_is_1_unless_it_is_given(solution):

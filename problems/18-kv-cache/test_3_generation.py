@@ -29,7 +29,7 @@ from common.testing import (
 )
 from common.testing.context import current
 from common.testing.elsewhere import DevicesDiffer, elsewhere, is_elsewhere
-from common.testing.generation import Owned, Passes, seeded
+from common.testing.generation import Owned, Passes, changed, inside, seeded
 from common.testing.modules import OVERWRITTEN
 
 CONFIG = tiny()
@@ -95,23 +95,6 @@ def test_the_result_holds_the_new_tokens_only(solution, size, n):
         because="As in generate there is a column for each new token, and none for the prompt.",
     )
     assert_equal(str(out.dtype), "torch.int64", "the dtype of the result", because="Token ids are int64.")
-
-
-def inside(model):
-    """What a model consists of, by name: its parameters' identities, and each part's class, attributes and hooks."""
-    found = {name: id(p) for name, p in model.named_parameters(remove_duplicate=False)}
-    for name, part in model.named_modules():
-        place = name or "the model"
-        found[f"{place}, its class or identity"] = id(part), type(part)
-        found[f"{place}, its hooks"] = len(part._forward_hooks) + len(part._forward_pre_hooks)
-        found |= {f"{place}.{attribute}": None for attribute in vars(part)}
-    return found
-
-
-def changed(model, before):
-    """The names under which a model differs from what it consisted of before."""
-    after = inside(model)
-    return sorted(name for name in before.keys() | after.keys() if before.get(name, 0) != after.get(name, 0))
 
 
 def test_the_model_is_left_as_it_was(solution):
@@ -308,6 +291,18 @@ def test_the_same_seed_draws_the_same_text_as_generate(solution, options):
         because="As in generate each step draws once for the whole batch, with torch.multinomial and the generator, "
         "from the softmax of what filter_logits makes of the logits and the options.",
     )
+
+
+def test_without_a_generator_torchs_global_state_is_drawn_from(solution):
+    texts = []
+    for seed in (5, 5, 6):
+        model = gpt2()
+        torch.manual_seed(seed)
+        texts.append(written(solution, model, prompt(7), 4, temperature=1.0))
+    says = "Where generator is None, torch's global state is drawn from: torch.multinomial does so if given None."
+    assert_tokens(texts[1], texts[0], "the text after a second torch.manual_seed(5)", because=says)
+    same = torch.equal(texts[2], texts[0])
+    assert_true(not same, "torch.manual_seed(6) gives the same text as torch.manual_seed(5)", because=says)
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 0.01}], ids=str)
