@@ -121,3 +121,16 @@ def test_what_a_check_goes_on_to_work_with_leads_to_its_line():
     verdict = run(Request(problem.name, problem.solution, source=wrong))
     assert verdict.first_line
     assert before in verdict.first_line.code  # the check counts zeros and compares no tensor
+
+
+def test_a_multiple_of_a_right_tensor_is_told_as_one():
+    problem = find(7)
+    wrong = problem.reference_text.replace(
+        "centred.square().mean(dim=-1, keepdim=True)",
+        "centred.square().sum(dim=-1, keepdim=True) / (centred.size(-1) - 1)",
+    )
+    verdict = run(Request(problem.name, problem.solution, source=wrong))
+    assert verdict.first_line
+    width = 1 / (1 - 1 / verdict.first_line.times)  # n / (n - 1) is the factor
+    assert width == pytest.approx(round(width), rel=1e-3)
+    assert "times one that a right run has" in verdict.first_line.sentence

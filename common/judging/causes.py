@@ -14,6 +14,7 @@ class FirstLine:
     Args:
         moved: it has the right numbers in other places. note: what is peculiar about the call.
         reads: the lines that made what it works on.
+        times: it is so many times a tensor that a right run has; 0 where it is no multiple of one.
     """
 
     line: int
@@ -21,10 +22,16 @@ class FirstLine:
     moved: bool = False
     reads: tuple[int, ...] = ()
     note: str = ""
+    times: float = 0.0
 
     @property
     def sentence(self) -> str:
         how = ": it has the right numbers in other places" if self.moved else ""
+        if self.times:
+            how = (
+                f": it is {self.times:.4g} times one that a right run has. A factor is missing or too much, there or "
+                "where it is used"
+            )
         said = f"Line {self.line}, `{self.code}`, makes the first tensor that a right run never has{how}."
         return f"{said} {self.note}".strip()
 

@@ -74,7 +74,8 @@ def first_wrong_line(
             # A report shows the first failing check: a line that does not run there is beside the point.
             shown = wrong[0][0]
             ran = {found[2]} if check is shown else _lines_of(shown, module)
-            return _told(*found, module) if found[2] in ran or not ran else None
+            times = known.times(found[0].value)
+            return _told(*found, times, module) if found[2] in ran or not ran else None
     return None
 
 
@@ -247,9 +248,9 @@ def _is_made_from_nothing(step: Step) -> bool:
     return not (step.inputs or step.given)
 
 
-def _told(step: Step, moved: bool, line: int, module: ModuleType) -> FirstLine:
+def _told(step: Step, moved: bool, line: int, times: float, module: ModuleType) -> FirstLine:
     reads = tuple(sorted({place[1] for s in step.inputs for place in s.places[-1:]}))
-    return FirstLine(line, line_of(line, module), moved, reads, _note(step))
+    return FirstLine(line, line_of(line, module), moved, reads, _note(step), times)
 
 
 def _note(step: Step) -> str:

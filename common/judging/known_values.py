@@ -10,6 +10,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+_FEW = 4  # numbers that are multiples of others by accident
 _HIDDEN = -1e8  # what counts as -inf in a masked score
 
 
@@ -45,6 +46,22 @@ class KnownValues:
         if id(tensor) not in self.matched:
             self.matched[id(tensor)] = self._match(_plain(tensor))
         return self.matched[id(tensor)]
+
+    def times(self, tensor: Tensor) -> float:
+        """How many times a tensor of the right run it is, in whatever layout; 0 where it is no multiple of one."""
+        value = _plain(tensor)
+        size = value.norm()
+        if (
+            not size.isfinite()
+            or value.numel() <= _FEW
+            or bool((value == value.flatten()[0]).all())
+        ):
+            return 0.0
+        for right in self.right.by_count.get(value.numel(), ()):
+            for factor in (size / right.norm(), -size / right.norm()):
+                if factor.isfinite() and _turned(value / factor, right):
+                    return float(factor)
+        return 0.0
 
     def has_one_like(self, tensor: Tensor) -> bool:
         """Whether a right run has a tensor of that shape, other than a unit matrix, in whose place it could stand."""
