@@ -7,6 +7,7 @@ whose own inputs it all has. Other orders of the same steps lead through known t
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ def first_wrong_line(
             # A report shows the first failing check: a line that does not run there is beside the point.
             shown = wrong[0][0]
             ran = {found[2]} if check is shown else _lines_of(shown, module)
-            times = known.times(found[0].value)
+            times = known.times(_made_in_line(found[0], found[2], mine.steps, trusted).value)
             return _told(*found, times, module) if found[2] in ran or not ran else None
     return None
 
@@ -208,6 +209,12 @@ def _origin(
     if any(known.match(value) != Match.KNOWN for value in step.given):
         return None  # it was given something else than a right run is: an input was overwritten
     return step, known.match(step.value) == Match.MOVED, lines.pop()
+
+
+def _made_in_line(step: Step, line: int, steps: Sequence[Step], trusted: frozenset[str]) -> Step:
+    """What the line makes in the end, beginning with that step."""
+    after = steps[steps.index(step) :]
+    return [*itertools.takewhile(lambda s: s.place(trusted)[1] == line, after)][-1]
 
 
 def _is_filled_wrong(end: Step, right: Sequence[Seen], mine: Sequence[Seen]) -> bool:
