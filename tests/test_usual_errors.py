@@ -161,7 +161,10 @@ NOT_LOADED = [
     ("import nn.functional as F\n", "torch.nn.functional"),
     ("import torch\n\n\n@no_grad()\ndef f(): ...\n", "did you mean `torch.no_grad`"),
     ("import torch\nclass A(torch.LayerNorm): ...\n", "torch has no LayerNorm|nn"),
-    ("class A:\n    def __init__(self, width):\n        pass\n    size = width\n", "in the body of the class"),
+    (
+        "class A:\n    def __init__(self, width):\n        pass\n    size = width\n",
+        "in the body of the class",
+    ),
     ("rate: flota = 0.1\n", "did you mean `float`"),
     ("raise ValueError('mine')\n", r"ValueError: mine\n    raise ValueError\('mine'\)$"),
     ("import trch\n", "did you mean `torch`"),

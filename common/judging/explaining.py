@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
 import traceback
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
@@ -16,13 +17,15 @@ from common.judging.loading import LoadFailure, is_learners, learners_frames
 from common.judging.scene import Scene, alike
 from common.testing.axes import named, spoken
 
+# What torch advises there keeps a graph that should not be there.
+_ADVICE = re.compile(r" \(or directly access saved tensors.*|Specify retain_graph.*")
 _MOST = 4  # tensors whose shapes are told
 
 
 def explain(error: BaseException, module: ModuleType) -> tuple[list[str], str]:
     """What happened where, a line each, and what it usually means (or nothing)."""
     message = (str(error).strip() or "(no message)").splitlines()
-    message = [line for line in message if line.strip()][:3]
+    message = [_ADVICE.sub("", line) for line in message if line.strip()][:3]
     kind = type(error).__name__
     place = _innermost(error.__traceback__, module)
     if place is None and (frames := getattr(error, "learners_frames", None)):

@@ -15,7 +15,7 @@ _ALIKE = [
     ("append", "extend"), ("floor", "ceil"), ("floor", "round"), ("std", "var"), ("max", "amax"), ("cat", "stack"),
     ("chunk", "split"), ("normal_", "uniform_"), ("log", "log1p"), ("log", "exp"), ("rand", "randn"), ("any", "all"),
     ("ones_like", "zeros_like"), ("is_causal", "training"), ("maximum", "minimum"), ("numel", "size"),
-    ("float", "double"), ("update", "setdefault"), ("startswith", "endswith"), ("removeprefix", "removesuffix"),
+    ("update", "setdefault"), ("startswith", "endswith"), ("removeprefix", "removesuffix"),
 ]  # fmt: skip
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
 _SMALL = (-3, -2, -1, 0, 1, 2, 3, 4)  # axes, first entries, powers

@@ -197,6 +197,12 @@ def _state_dict(scene: Scene, found: Match) -> str:
     return f"The dictionary's names are not the model's: {' and '.join(told)}." if told else ""
 
 
+def _twice(scene: Scene, found: Match) -> str:
+    if scene.expression:
+        return "backward() was called twice on one graph: compute the loss anew in every step."
+    return "backward() goes into the graph of an earlier call, which is used up: a tensor of that call is used again."
+
+
 _INDICES = "Indices must be int64: token ids and positions are looked up, not computed with."
 _WHOLE = "A function of Python's math, or int() and float(), takes one number; for a whole tensor it is torch.exp, torch.tanh, torch.sqrt."
 
@@ -264,7 +270,7 @@ RULES: list[Rule] = [
     (r"a (?:leaf Variable|view of a leaf Variable) that requires grad", "A parameter is changed in place: do that under torch.no_grad(), and change other tensors with `x = x + ...`."),
     (r"modified by an inplace operation", "A tensor that backward() still needs was changed in place: write `x = x + ...` instead of `x += ...`."),
     (r"does not require grad and does not have a grad_fn", "The way from the parameters to the result is cut: by detach(), .data, .item(), torch.no_grad(), or a function that hands no gradient on, as a checkpoint with use_reentrant=True where its own input wants none."),
-    (r"backward through the graph a second time", "backward() was called twice on one graph: compute the loss anew in every step."),
+    (r"backward through the graph a second time", _twice),
     (r"grad can be implicitly created only for scalar", "backward() starts from one number: take the mean of the loss first."),
     (r"unsupported ScalarType BFloat16", "NumPy has no bfloat16: torch's own functions (.T, .contiguous(), torch.cat) work in every type, and .float() makes float32 of it first."),
     (r"Can't call numpy\(\) on Tensor that requires grad", "NumPy knows no gradients: stay with torch's functions, which do the same."),

@@ -10,7 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from common.testing.asserts import assert_equal, assert_identical, assert_tensor, fail
+from common.testing.asserts import (
+    assert_close,
+    assert_equal,
+    assert_identical,
+    assert_tensor,
+    fail,
+)
 from common.testing.context import observe
 from common.testing.modules import draw
 
@@ -72,6 +78,19 @@ _ROUNDED = (
     "Only the last bits moved: later tokens have no weight, and yet a number takes part that is made of them too, as "
     "the highest score of a row or the sum of a softmax does where it is taken before the mask is applied."
 )
+
+
+def assert_follows_from_the_past(model: Model, x: Tensor) -> None:
+    """Check that the beginning of a text gives the same alone as within the whole text."""
+    with torch.no_grad():
+        whole = model(x)
+        for length in (1, 1 + x.size(1) // 2):
+            assert_close(
+                model(x[:, :length]), whole[:, :length],
+                f"the logits of the first {length} of {x.size(1)} tokens, where no others follow,",
+                because="A token's logits follow from it and those before it, however long the text goes on: the first "
+                "token has position 0 in a short text, too.",
+            )  # fmt: skip
 
 
 def assert_sees_the_past(model: Model, x: Tensor, *, because: str = "") -> None:

@@ -26,7 +26,7 @@ def assert_keeps_dtype(
 ) -> None:
     """Check that the module, moved to another float type, works and answers in that type, float64 with all digits."""
     moved = copy.deepcopy(module).to(dtype)
-    args = [x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs]
+    args = [x.to(dtype) if _is_float(x) else x for x in inputs]
     with torch.no_grad():
         try:
             out = moved(*args)
@@ -49,16 +49,28 @@ def assert_keeps_dtype(
 
 
 def _assert_all_digits(module: nn.Module, args: Sequence[Any], out: Tensor, what: str) -> None:
-    """Check that what changes in the twelfth digit of an input changes something in the output."""
+    """Check that the slope along a step that shows in the eleventh digit is that along one in the fifth."""
+    fine, coarse = ((_stepped(module, args, size) - out) / size for size in (2**-36, 2**-16))
+    off = float((fine - coarse).abs().max())
+    assert_true(
+        off <= 0.05 * float(coarse.abs().max()) + 1e-3, f"{what} in float64 sees no more digits than float32 has",
+        because="A change in the eleventh digit of the input and the weights is lost on the way, or a part of it is: "
+        "there something goes through a narrower type, such as by .float(). Compute in the type of what is given, or "
+        "in a wider one.",
+    )  # fmt: skip
+
+
+def _stepped(module: nn.Module, args: Sequence[Any], size: float) -> Tensor:
+    """The output after a small step of the inputs and of the parameters."""
+    moved = copy.deepcopy(module)
     with torch.no_grad():
-        for i, x in enumerate(args):
-            if isinstance(x, Tensor) and x.is_floating_point():
-                near = [*args[:i], x + 2**-40 * x.flip(-1), *args[i + 1 :]]
-                assert_true(
-                    not out.equal(module(*near)), f"{what} in float64 sees no more digits than float32 has",
-                    because="An input that differs in the twelfth digit gives the same: on the way it goes through a "
-                    "narrower type, such as by .float(). Compute in the type of what is given, or in a wider one.",
-                )  # fmt: skip
+        for p in moved.parameters():
+            p.add_(p.flip(-1), alpha=size)
+        return moved(*(x + size * x.flip(-1) if _is_float(x) else x for x in args))
+
+
+def _is_float(x: object) -> bool:
+    return isinstance(x, Tensor) and x.is_floating_point()
 
 
 def assert_half_precision(model: nn.Module, *inputs: Tensor) -> None:
@@ -132,6 +144,18 @@ def _say_why_it_fails(
         because="What is kept from a call has the type of that call, and .to() moves parameters and buffers alone: "
         f"make it anew in each call, in the type of its partner.{set_by_a_call(new, *inputs)}",
     )
+
+
+def assert_large_mean(block: nn.Module, x: Tensor) -> None:
+    """Check that a pre-norm block adds the same to x where all channels hold a thousand more."""
+    with torch.no_grad():
+        assert_close(
+            block(x + 1000) - (x + 1000), block(x) - x, "what the block adds to vectors with mean 1000",
+            because="The norms take the mean off, so a thousand more in every channel changes nothing. The variance is "
+            "that of x minus its mean; the mean of the squares minus the square of the mean, the same on paper, is "
+            "1,000,001 - 1,000,000 here, of which float32 keeps one digit.",
+            atol=0.02, rtol=0.02,
+        )  # fmt: skip
 
 
 def _halved(model: nn.Module) -> nn.Module:

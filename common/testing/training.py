@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from common.testing.asserts import assert_equal, assert_raises, assert_shape, assert_true, fail
-from common.testing.causality import assert_causal
+from common.testing.causality import assert_causal, assert_follows_from_the_past
 from common.testing.context import observe
 from common.testing.graphs import hidden
 from common.testing.modules import draw_ids
@@ -90,10 +90,13 @@ def assert_logits_for_any_length(solution: Any) -> None:
     for length in (1, 4, 6):
         with torch.no_grad():
             out = model(draw_ids("ids", 2, length, vocab_size=17))
+        because = "(B, T) ids go in, T at most block_size, and at each position come out vocab_size logits."
         assert_shape(
-            out, (2, length, 17), f"model(idx) for {length} tokens and block_size=6",
-            because="(B, T) ids go in, T at most block_size, and at each position come out vocab_size logits.",
-        )  # fmt: skip
+            out,
+            (2, length, 17),
+            f"model(idx) for {length} tokens and block_size=6",
+            because=because,
+        )
 
 
 def assert_size_is_used(solution: Any, name: str, value: int) -> None:
@@ -112,6 +115,12 @@ def assert_size_is_used(solution: Any, name: str, value: int) -> None:
             larger > smaller, f"with {name}={value} the model has no more parameters than with {name}={SMALL[name]}",
             because=f"{because} {hidden(model)}".strip(),
         )  # fmt: skip
+    if name == "num_heads":
+        losses = [run(solution, num_steps=4, num_heads=heads)[1] for heads in (SMALL[name], value)]
+        assert_true(
+            losses[0] != losses[1], f"the losses for num_heads={value} are exactly those for num_heads={SMALL[name]}",
+            because=f"{because} Each head has a softmax of its own, over scores of embed_dim / num_heads channels.",
+        )  # fmt: skip
 
 
 def _count(solution: Any) -> int:
@@ -127,11 +136,14 @@ def assert_the_model_is_causal(solution: Any, mode: str) -> None:
         torch.manual_seed(0)
         return model(ids)
 
+    ids = draw_ids("ids", 2, 6, vocab_size=17)
     assert_causal(
-        logits, draw_ids("ids", 2, 6, vocab_size=17),
+        logits, ids,
         because=f"In {mode} mode the logits of a token depend on later ones. A GPT-2 guesses the next token, and one "
         "that can see it learns nothing by guessing.",
     )  # fmt: skip
+    if mode == "eval":
+        assert_follows_from_the_past(logits, ids)
 
 
 # --- what it refuses, and its manners ------------------------------------------------------------

@@ -37,7 +37,7 @@ from common.testing.attention import (
 from common.testing.calls import assert_weights_are_read
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
 from common.testing.comparisons import assert_layout_is_free, assert_same_gradients
-from common.testing.dtypes import assert_half_precision
+from common.testing.dtypes import assert_half_precision, assert_large_mean
 from common.testing.feed_forward import GELU_ATOL, assert_activation
 
 CONFIG = tiny()
@@ -149,10 +149,12 @@ def test_the_rows_of_a_batch_do_not_mix(solution):
 def test_a_batch_of_one_gives_the_same(solution):
     model, x = block(solution), text()
     expected = model(x)[:1]
-    assert_close(
-        model(x[:1]), expected, "the output for the first text alone",
-        because="What a text gives does not depend on how many others are beside it.",
-    )
+    because = "What a text gives does not depend on how many others are beside it."
+    assert_close(model(x[:1]), expected, "the output for the first text alone", because=because)
+
+
+def test_a_large_mean_does_not_drown_the_differences(solution):
+    assert_large_mean(block(solution), text())
 
 
 def test_it_works_in_double_precision(solution):

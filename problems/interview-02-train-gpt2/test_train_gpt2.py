@@ -144,9 +144,9 @@ def test_the_model_sees_where_a_token_stands(solution):
         for name, p in model.named_parameters():
             p.add_(draw(f"step of {name}", *p.shape), alpha=0.3)
         out = model(ids()[:1, :1].expand(1, 6))
+    apart = torch.cdist(out[0], out[0]).fill_diagonal_(torch.inf)
     assert_true(
-        float((out[:, 1:] - out[:, :1]).abs().max()) > 1e-4, "a text of equal tokens gets equal logits at every "
-            "position",
+        float(apart.min()) > 1e-4, "in a text of equal tokens two positions get equal logits",
         because="Attention alone does not know the order of a text: it comes from position embeddings, which are added "
         "to those of the tokens.",
     )
@@ -161,6 +161,60 @@ def test_the_model_returns_raw_scores(solution, kind):
     assert_true(
         not torch.allclose(sums, torch.ones_like(sums), atol=1e-3), f"the model returns {kind}",
         because="It returns the raw scores of its head; F.cross_entropy does the softmax itself.",
+    )
+
+
+LARGE = 1e6  # how many times as much the embeddings hold
+
+
+def spread(logits):
+    """How much the logits differ from token to token."""
+    return float((logits - logits[:1, :1]).norm())
+
+
+def large_and_emptied(solution):
+    """Logits (B, T, V): with large embeddings; with each matrix in the block at 0, too; with that alone."""
+    model = model_of(solution, block_size=7, num_heads=1)
+    tables = [p for p in model.parameters() if {7, 17} & {*p.shape}]  # wte, wpe and the head, whatever their names
+    with torch.no_grad():
+        for p in tables:
+            p.mul_(LARGE)
+        large = model(ids())
+        for p in model.parameters():
+            if p.numel() >= 12 * 12 and not any(p is table for table in tables):  # no gains and biases of norms
+                p.zero_()
+        emptied = model(ids())
+        for p in tables:
+            p.div_(LARGE)
+        return large, emptied, model(ids())
+
+
+def test_the_text_goes_past_each_block(solution):
+    assert_true(
+        spread(large_and_emptied(solution)[2]) > 1e-4,
+        "with every matrix in the block at 0 the logits no longer depend on the token",
+        because="A block adds to the text, x = x + attention(ln_1(x)) and then x + mlp(ln_2(x)), so a block that gives "
+        "nothing leaves it as it was. Here it is lost: one of the two sums is missing.",
+    )
+
+
+def test_what_a_block_reads_is_normalised(solution):
+    large, emptied, _ = large_and_emptied(solution)
+    assert_true(
+        float((large - emptied).norm()) <= 0.05 * spread(emptied),
+        "the block adds the more to the text, the larger its embeddings are",
+        because="In a pre-norm block both parts read the text through a LayerNorm, x + attention(ln_1(x)) and "
+        "x + mlp(ln_2(x)), so what they add does not grow with it. Here one of them reads x itself, or a norm stands "
+        "on the path of x, as after the sum.",
+    )
+
+
+def test_what_the_head_reads_is_normalised(solution):
+    _, emptied, small = large_and_emptied(solution)
+    assert_true(
+        spread(emptied) < LARGE**1.5 * spread(small),  # the head itself has grown, too
+        "the logits grow with the embeddings",
+        because="The last LayerNorm stands between the last block and the head, which never learns how large x was.",
     )
 
 

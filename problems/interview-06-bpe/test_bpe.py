@@ -339,6 +339,18 @@ def test_decode_gives_back_what_was_encoded(solution, text):
         assert_gives(call, there_and_back, text, because=says)
 
 
+def test_a_character_may_lie_anywhere_in_a_long_text(solution):
+    text = "a" + "猫" * 3000  # its bytes are 1, and then 3 for each
+    got = solution.decode(solution.encode(text, []), [])
+    wrong = next((i for i, (a, b) in enumerate(zip(got, text, strict=False)) if a != b), min(len(got), len(text)))
+    assert_equal(
+        (len(got), got[wrong : wrong + 1]), (len(text), text[wrong : wrong + 1]),
+        f"the length of 'a' and 3,000 times '猫' after encode and decode, and character {wrong} of it",
+        because="All bytes become text together, in one go: a character may begin before any place at which they could "
+        "be cut, and end behind it.",
+    )
+
+
 @pytest.mark.parametrize("name", ["encode", "decode"])
 def test_the_callers_lists_are_left_as_they_were(solution, name):
     merges, ids = [(A, B), (256, C), (X, Y)], [257, 258, A]
