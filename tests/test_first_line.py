@@ -131,4 +131,4 @@ def test_a_multiple_of_a_right_tensor_is_told_as_one():
     )
     verdict = run(Request(problem.name, problem.solution, source=wrong))
     assert verdict.first_line
-    assert "it is 1.071 times one that a right run has" in verdict.first_line.sentence  # 15 / 14
+    assert "it is 1.071 times one that a right run has" in verdict.first_line.sentence()  # 15 / 14

@@ -24,10 +24,10 @@ class FirstLine:
     note: str = ""
     times: float = 0.0
 
-    @property
-    def sentence(self) -> str:
+    def sentence(self, *, plain: bool = False) -> str:
+        """Where it is; what could be wrong with it only where no cause stands beside it (plain)."""
         how = ": it has the right numbers in other places" if self.moved else ""
-        if self.times:
+        if self.times and not plain:
             how = (
                 f": it is {self.times:.4g} times one that a right run has. A factor is missing or too much, there or "
                 "where it is used"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from enum import Enum
@@ -48,9 +49,13 @@ class KnownValues:
         return self.matched[id(tensor)]
 
     def times(self, tensor: Tensor) -> float:
-        """How many times a tensor of the right run it is, in whatever layout; 0 where it is no multiple of one."""
+        """How many times a tensor of the right run it is, in whatever layout; 0 where it is no multiple of one.
+
+        Of several, such as scores before and after they are scaled, the nearest counts.
+        """
         value = _plain(tensor)
         size = value.norm()
+        found = []
         if (
             not size.isfinite()
             or value.numel() <= _FEW
@@ -60,8 +65,8 @@ class KnownValues:
         for right in self.right.by_count.get(value.numel(), ()):
             for factor in (size / right.norm(), -size / right.norm()):
                 if factor.isfinite() and _turned(value / factor, right):
-                    return float(factor)
-        return 0.0
+                    found.append(float(factor))
+        return min(found, key=lambda factor: abs(math.log(abs(factor))), default=0.0)
 
     def has_one_like(self, tensor: Tensor) -> bool:
         """Whether a right run has a tensor of that shape, other than a unit matrix, in whose place it could stand."""

@@ -97,7 +97,7 @@ def _body(problem: Problem, verdict: Verdict, width: int, *, cause: bool) -> lis
     if verdict.mends and cause:
         lines.append(mended(verdict.mends, len(outcomes) - len(todo)))
     elif verdict.first_line and cause and first.status != Status.ERROR:
-        lines.append(verdict.first_line.sentence)
+        lines.append(verdict.first_line.sentence(plain=bool(verdict.diagnosis)))
     others = len(verdict.wrong) - 1
     if others:
         known = verdict.diagnosis and verdict.diagnosis.certainty == Certainty.CAUSE

@@ -69,6 +69,43 @@ def assert_values(result, expected, because):
 # --- names ---------------------------------------------------------------------------------------
 
 
+def test_names_without_a_prefix_are_kept(solution):
+    assert_names(
+        convert(solution, published()),
+        "The result has the names of GPT2Model's state dict: the file's, and lm_head.weight, which the file leaves out "
+        "as the head is tied to wte.",
+    )
+
+
+def test_the_prefix_is_taken_off(solution):
+    assert_names(
+        convert(solution, published(prefix="transformer.")),
+        "GPT2Model's names have no `transformer.` in front: it is taken off where it is, and what has none is kept.",
+    )
+
+
+@pytest.mark.parametrize("prefix", ["", "transformer."], ids=["old", "new"])
+def test_old_mask_buffers_are_left_out_and_biases_are_not(solution, prefix):
+    assert_names(
+        convert(solution, published(prefix=prefix, masks=True)),
+        "`h.N.attn.bias` and `h.N.attn.masked_bias` are masks, which nobody learned. `h.N.attn.c_attn.bias` ends "
+        "alike, and was learned.",
+    )
+
+
+def test_twelve_layers_have_numbers_of_one_digit_or_two(solution):
+    because = "GPT-2 small has layers 0 to 11. As text '9' comes after '11', for max() and sorted() too: int() makes "
+    because += "numbers of what stands between the dots."
+    assert_names(convert(solution, published(12), because), because, layers=12)
+
+
+def test_old_mask_buffers_are_left_out_in_layers_above_nine_too(solution):
+    assert_names(
+        convert(solution, published(12, masks=True)),
+        "GPT-2 small has layers 0 to 11, and their numbers have one digit or two.", layers=12,
+    )
+
+
 @pytest.mark.parametrize("prefix", ["transformer.", ""], ids=["with prefix", "without prefix"])
 def test_the_given_dict_and_its_tensors_stay_as_they_are(solution, prefix):
     given, before = (published(prefix=prefix, masks=True, head=True) for _ in range(2))
@@ -87,43 +124,6 @@ def test_the_given_dict_and_its_tensors_stay_as_they_are(solution, prefix):
             given[name], old, f"the caller's own `{name}`",
             because="The tensors are the caller's: none is changed in place.",
         )
-
-
-def test_names_without_a_prefix_are_kept(solution):
-    assert_names(
-        convert(solution, published()),
-        "The result has the names of GPT2Model's state dict: the file's, and lm_head.weight, which the file leaves out "
-        "as the head is tied to wte.",
-    )
-
-
-def test_the_prefix_is_taken_off(solution):
-    assert_names(
-        convert(solution, published(prefix="transformer.")),
-        "GPT2Model's names have no `transformer.` in front: it is taken off where it is, and what has none is kept.",
-    )
-
-
-def test_twelve_layers_have_numbers_of_one_digit_or_two(solution):
-    because = "GPT-2 small has layers 0 to 11. As text '9' comes after '11', for max() and sorted() too: int() makes "
-    because += "numbers of what stands between the dots."
-    assert_names(convert(solution, published(12), because), because, layers=12)
-
-
-def test_old_mask_buffers_are_left_out_in_layers_above_nine_too(solution):
-    assert_names(
-        convert(solution, published(12, masks=True)),
-        "GPT-2 small has layers 0 to 11, and their numbers have one digit or two.", layers=12,
-    )
-
-
-@pytest.mark.parametrize("prefix", ["", "transformer."], ids=["old", "new"])
-def test_old_mask_buffers_are_left_out_and_biases_are_not(solution, prefix):
-    assert_names(
-        convert(solution, published(prefix=prefix, masks=True)),
-        "`h.N.attn.bias` and `h.N.attn.masked_bias` are masks, which nobody learned. `h.N.attn.c_attn.bias` ends "
-        "alike, and was learned.",
-    )
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -208,8 +208,8 @@ def refuses(solution, state, what, because, naming=()):
 
 
 @pytest.mark.parametrize(
-    "key", ["score.weight", "h.0.attn.q_proj.weight", "h.1.mlp.bias", "transformer.h.0.ln_3.weight",
-    "ln_f.running_mean"]
+    "key", ["score.weight", "h.0.attn.q_proj.weight", "h.0.attn.scale", "h.1.mlp.bias",
+    "transformer.h.0.ln_3.weight", "ln_f.running_mean"]
 )
 def test_an_unknown_key_is_refused(solution, key):
     refuses(

@@ -136,6 +136,24 @@ def test_sample_repeats_itself_with_the_same_generator_state(solution):
     )
 
 
+@pytest.mark.parametrize("name", ["sample", "generate"])
+def test_without_a_generator_torchs_own_state_counts(solution, name):
+    outs = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        if name == "sample":
+            outs.append(solution.sample(draw("flat", 40, V)))
+        else:
+            outs.append(solution.generate(Sum(sharp=0.1).eval(), prompt(), 9, 20))
+    says = "torch.manual_seed(5) came before both calls: without a generator all randomness comes from torch's global "
+    says += "state, and from no generator of one's own."
+    what = f"what {name} draws without a generator, after torch.manual_seed(5),"
+    assert_identical(outs[1], outs[0], what, because=says)
+    differs = not torch.equal(outs[2], outs[0])
+    what = f"without a generator, {name} draws the same after torch.manual_seed(6) as after 5"
+    assert_true(differs, what, because=says)
+
+
 def test_sample_has_a_temperature_of_one_unless_told(solution):
     logits = draw("many", 400, V)
     assert_identical(
