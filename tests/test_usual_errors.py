@@ -160,7 +160,7 @@ def test_a_layer_without_its_super_is_told_so() -> None:
 NOT_LOADED = [
     ("import nn.functional as F\n", "torch.nn.functional"),
     ("import torch\n\n\n@no_grad()\ndef f(): ...\n", "did you mean `torch.no_grad`"),
-    ("import torch\nclass A(torch.LayerNorm): ...\n", "torch has no LayerNorm|nn"),
+    ("import torch\nclass A(torch.LayerNorm): ...\n", "did you mean `nn.LayerNorm`"),
     (
         "class A:\n    def __init__(self, width):\n        pass\n    size = width\n",
         "in the body of the class",
@@ -169,7 +169,11 @@ NOT_LOADED = [
     ("raise ValueError('mine')\n", r"ValueError: mine\n    raise ValueError\('mine'\)$"),
     ("import trch\n", "did you mean `torch`"),
     ("assert 1 > 2, 'mine'\n", r"\n    assert 1 > 2, 'mine'$"),
-    ("def f(:\n", r"\n    def f\(:$"),
+    ("def f(:\n", r"\n    def f\(:\nLook at the line before"),
+    ("x = 1\n    y = 2\n", "further in than the line above"),
+    ("def f():\nreturn 1\n", "four columns further in"),
+    ("if True:\n        x = 1\n    y = 2\n", "count its spaces"),
+    ("if True:\n\tx = 1\n        y = 2\n", "Tabs and spaces"),
 ]
 
 

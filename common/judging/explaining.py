@@ -19,6 +19,13 @@ from common.testing.axes import named, spoken
 
 # What torch advises there keeps a graph that should not be there.
 _ADVICE = re.compile(r" \(or directly access saved tensors.*|Specify retain_graph.*")
+_UNREADABLE = {  # Python's words, where they alone are not enough
+    "IndentationError: unexpected indent": "It begins further in than the line above, which does not end with a colon.",
+    "IndentationError: expected an indented block": "What belongs to the colon begins four columns further in.",
+    "IndentationError: unindent does not match": "It begins where no line above it does: count its spaces.",
+    "TabError": "Tabs and spaces begin the lines of one block: use spaces only, four for each step.",
+    "SyntaxError: invalid syntax": "Look at the line before, too: a bracket, comma or colon is missing or too much.",
+}  # fmt: skip
 _MOST = 4  # tensors whose shapes are told
 
 
@@ -64,7 +71,8 @@ def not_loaded(failure: LoadFailure | NotImplementedError) -> str:
         [p for p in traceback.walk_tb(error.__traceback__) if is_learners(p[0])] if error else []
     )
     if error is None or not places or isinstance(error, AssertionError):
-        return str(failure)
+        meant = next((says for words, says in _UNREADABLE.items() if words in str(failure)), "")
+        return f"{failure}\n{meant}".strip()
     scene = _scene(error, *places[-1])
     meant = "" if scene.own_guard or scene.other_guard else usual_errors.sentence(scene)
     return f"{failure}\n{meant}".strip()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import sys
+from types import ModuleType
 
+import torch
 from torch import Tensor, nn
 
 from common.judging import other_names, tensor_errors
@@ -124,6 +127,10 @@ def _attribute(scene: Scene, found: Match) -> str:
         return f"There is no {typed[0] if typed else f'self.{name}'} in this {type(owner).__name__}: {hint}."
     if name == "forward" and callable(owner):
         return "A function has no forward. Call it, as f(x); a module is called in the same way."
+    if isinstance(owner, ModuleType):
+        homes = {"nn": nn, "F": nn.functional, "torch": torch, "math": math}
+        here = [f"{short}.{name}" for short, home in homes.items() if hasattr(home, name)]
+        close = " or ".join(here) or close
     meant = f"did you mean `{close}`?" if close else "is it another object that you want here?"
     return f"There is no `{name}` on this {type(owner).__name__}: {meant}"
 
