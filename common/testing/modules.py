@@ -183,6 +183,17 @@ OVERWRITTEN = (
 )
 
 
+def assert_norms_begin_plain(module: nn.Module, *names: str) -> None:
+    """Check that the norms of a new module have weight 1 and bias 0."""
+    for name in names:
+        for part, start in (("weight", 1.0), ("bias", 0.0)):
+            numbers = module.get_parameter(f"{name}.{part}").detach()
+            assert_close(
+                numbers, torch.full_like(numbers, start), f"`{name}.{part}` of a new {type(module).__name__}",
+                because="A norm begins with weight 1 and bias 0: at first it only normalises.",
+            )  # fmt: skip
+
+
 def assert_input_untouched(module: Callable[..., Any], *inputs: Tensor, what: str) -> None:
     """Check that the call leaves its input tensors as they were."""
     before = [x.clone() for x in inputs]

@@ -14,6 +14,7 @@ from common.testing import (
     assert_input_untouched,
     assert_keeps_dtype,
     assert_moves,
+    assert_norms_begin_plain,
     assert_parameters,
     assert_repeatable,
     assert_rows_independent,
@@ -85,12 +86,15 @@ def test_the_parts_have_the_names_and_shapes_of_gpt2(solution):
 def test_the_two_norms_are_two_layers(solution):
     model = block(solution)
     before = model.ln_2.weight.detach().clone()
-    with torch.no_grad():
-        model.ln_1.weight.add_(1.0)
+    model.ln_1.weight.detach().add_(1.0)
     assert_true(
         torch.equal(model.ln_2.weight, before), "ln_2.weight changes when ln_1.weight does",
         because="Each sublayer has a norm of its own, with 2C parameters.",
     )
+
+
+def test_the_norms_begin_with_weight_1_and_bias_0(solution):
+    assert_norms_begin_plain(solution.TransformerBlock(CONFIG), "ln_1", "ln_2")
 
 
 def test_several_blocks_do_not_share_weights(solution):
@@ -148,9 +152,8 @@ def test_the_rows_of_a_batch_do_not_mix(solution):
 
 def test_a_batch_of_one_gives_the_same(solution):
     model, x = block(solution), text()
-    expected = model(x)[:1]
     because = "What a text gives does not depend on how many others are beside it."
-    assert_close(model(x[:1]), expected, "the output for the first text alone", because=because)
+    assert_close(model(x[:1]), model(x)[:1], "the output for the first text alone", because=because)
 
 
 def test_a_large_mean_does_not_drown_the_differences(solution):
@@ -172,8 +175,7 @@ def test_it_moves_to_another_device(solution):
 
 @pytest.mark.parametrize("learned", [True, False], ids=["x learns", "x is given"])
 def test_every_parameter_takes_part(solution, learned):
-    rates = {"attn_pdrop": 0.0, "resid_pdrop": 0.0}
-    model, x = block(solution, **rates).train(), text().requires_grad_(learned)
+    model, x = block(solution, **NO_DROPOUT).train(), text().requires_grad_(learned)
     (assert_tensor(model(x), "the output") * draw("direction", B=B, T=T, C=C)).sum().backward()
     assert_gradients(model, "the output", again=lambda: model(text()))
 

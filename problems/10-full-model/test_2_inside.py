@@ -12,6 +12,7 @@ from common.testing import (
     assert_dropped,
     assert_equal,
     assert_gradients,
+    assert_norms_begin_plain,
     assert_same_module,
     draw,
     draw_ids,
@@ -85,6 +86,11 @@ def test_a_block_whose_sublayers_are_silent_returns_its_input(solution):
             because="A block is x + attn(ln_1(x)), then x + mlp(ln_2(x)): where both add zeros, x comes through as it "
             "is.",
         )
+
+
+def test_the_norms_begin_with_weight_1_and_bias_0(solution):
+    model = solution.GPT2Model(config_of(solution, n_layer=1))
+    assert_norms_begin_plain(model, "h.0.ln_1", "h.0.ln_2", "ln_f")
 
 
 @pytest.mark.parametrize("name", ["ln_1", "ln_2"])
@@ -203,14 +209,15 @@ def test_the_logits_follow_the_config(solution, reference, changes):
 # --- dropout -------------------------------------------------------------------------------------
 
 
-def test_resid_dropout_reaches_the_blocks(solution):
+@pytest.mark.parametrize("name", ["attn", "mlp"])
+def test_resid_dropout_reaches_the_blocks(solution, name):
     model = silence(gpt2(solution, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.4)).train()
     x = draw("x", 40, T, C)
     for block in filter(has_forward, model.h):
         with torch.no_grad():
-            block.mlp.c_proj.bias.fill_(3.0)
+            block.get_submodule(name).c_proj.bias.fill_(3.0)
         assert_dropped(
-            block(x).sub(x).round(decimals=4), 3.0, 0.4, "what the feed-forward layer of a block adds",
+            block(x).sub(x).round(decimals=4), 3.0, 0.4, f"what {name} of a block adds",
             because="Inside a block the outputs of attn and mlp are dropped with the rate resid_pdrop.",
         )
 
