@@ -277,9 +277,8 @@ def test_the_gradient_of_an_empty_row_is_zero(solution):
         lambda scores: weights_of(solution, scores, mask),
         lambda scores: torch.where(some, hidden(scores, mask | ~some), 0.0),
         {"the scores, with row 2 empty,": scores_of()},
-        because="backward() passes through all that was computed: a NaN or 0/0 that was replaced afterwards still "
-        "gives 0 * NaN, which is NaN. masked_fill and where stop the gradient; numbers that are harmless from the "
-        "start need none.",
+        because="The weights of an empty row are 0 whatever its scores are, so nothing flows back to them. Numbers "
+        "that are harmless from the start, as after a masked_fill of the scores, need no replacing.",
     )  # fmt: skip
 
 
