@@ -119,18 +119,19 @@ def test_logits_may_be_of_another_float_type(solution, dtype, atol):
         )
 
 
-def test_logits_may_lie_on_another_device(solution):
+@pytest.mark.parametrize("name", ["sampling_probabilities", "sample"])
+def test_logits_may_lie_on_another_device(solution, name):
     trouble = ""
     with elsewhere() as send:
         try:
             for options in OPTIONS:
-                solution.sampling_probabilities(send(some_logits()), **options)
+                getattr(solution, name)(send(some_logits()), **options)
         except DevicesDiffer as error:
             trouble = str(error)
     observe("logits on another device", bool(trouble))
     if trouble:
         fail(
-            "sampling_probabilities does not work on another device:", expected="everything where the logits are",
+            f"{name} does not work on another device:", expected="everything where the logits are",
             got=trouble, because="What is made on the way is made where the logits are: device=logits.device.",
         )
 

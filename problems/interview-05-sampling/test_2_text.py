@@ -337,6 +337,18 @@ def test_generate_draws_from_the_probabilities(solution, options):
     )
 
 
+def test_generate_has_a_temperature_of_one_unless_told(solution):
+    default, one = (
+        solution.generate(Sum(sharp=0.1).eval(), prompt(), 40, 20, generator=seeded(5), **options)
+        for options in ({}, {"temperature": 1.0})
+    )
+    assert_identical(
+        default, one, "40 tokens of generate without a temperature, against those with temperature=1.0 and the same "
+            "seed,",
+        because="The default of temperature is 1.0.",
+    )
+
+
 def test_generate_repeats_itself_with_the_same_generator_state(solution):
     outs = []
     for other in (1, 2):
