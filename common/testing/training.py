@@ -100,7 +100,7 @@ def assert_logits_for_any_length(solution: Any) -> None:
 
 
 def assert_size_is_used(solution: Any, name: str, value: int) -> None:
-    """Check that a model of another size takes ids, and that one more of width or depth has more parameters."""
+    """Check that a model of another size takes ids, and that more width, depth or positions are more parameters."""
     changed = settings(**{name: value})
     model, _ = run(solution, **{name: value})
     block, vocab = changed["block_size"], changed["vocab_size"]
@@ -108,7 +108,7 @@ def assert_size_is_used(solution: Any, name: str, value: int) -> None:
         out = model(draw_ids("ids", 2, block, vocab_size=vocab))
     because = f"The model is built of the size that {name} asks for."
     assert_shape(out, (2, block, vocab), f"model(idx) for {name}={value}", because=because)
-    if name in ("embed_dim", "num_layers"):
+    if name in ("embed_dim", "num_layers", "block_size"):
         larger = sum(p.numel() for p in model.parameters())
         smaller = once(solution.train_gpt2, "parameters", lambda: _count(solution))
         assert_true(

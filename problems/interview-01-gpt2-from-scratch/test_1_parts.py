@@ -24,6 +24,7 @@ from common.testing import (
     observe,
     unnamed,
 )
+from common.testing.attention import about_large_scores
 from common.testing.calls import assert_nothing_is_kept
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
 from common.testing.comparisons import assert_layout_is_free
@@ -112,6 +113,13 @@ def test_attention_does_not_mind_how_x_lies_in_memory(solution):
 
 def test_attention_does_not_mix_the_rows_of_a_batch(solution):
     assert_rows_independent(attention(solution), vectors(), what="the output of attention", other=draw("y", B, T, C))
+
+
+def test_attention_copes_with_scores_in_the_thousands(solution):
+    model, x = attention(solution), 60 * vectors()
+    with torch.no_grad():
+        because = about_large_scores(model(x))
+    assert_finite(model, x, because=because)
 
 
 def test_attention_works_in_half_precision(solution):

@@ -20,6 +20,14 @@ from common.testing import (
     fail,
     observe,
 )
+from common.testing.architecture import (
+    Anatomy,
+    assert_block_reads_what_is_normalised,
+    assert_every_row_counts,
+    assert_head_reads_what_is_normalised,
+    assert_text_goes_past_the_block,
+    assert_there_is_a_feed_forward_layer,
+)
 from common.testing.causality import assert_sees_the_past
 from common.testing.graphs import assert_all_that_learns_is_the_models
 from common.testing.learning import (
@@ -164,58 +172,28 @@ def test_the_model_returns_raw_scores(solution, kind):
     )
 
 
-LARGE = 1e6  # how many times as much the embeddings hold
-
-
-def spread(logits):
-    """How much the logits differ from token to token."""
-    return float((logits - logits[:1, :1]).norm())
-
-
-def large_and_emptied(solution):
-    """Logits (B, T, V): with large embeddings; with each matrix in the block at 0, too; with that alone."""
-    model = model_of(solution, block_size=7, num_heads=1)
-    tables = [p for p in model.parameters() if {7, 17} & {*p.shape}]  # wte, wpe and the head, whatever their names
-    with torch.no_grad():
-        for p in tables:
-            p.mul_(LARGE)
-        large = model(ids())
-        for p in model.parameters():
-            if p.numel() >= 12 * 12 and not any(p is table for table in tables):  # no gains and biases of norms
-                p.zero_()
-        emptied = model(ids())
-        for p in tables:
-            p.div_(LARGE)
-        return large, emptied, model(ids())
+def anatomy(solution, text, **changes):
+    return Anatomy(model_of(solution, block_size=7, num_heads=1, **changes), text, width=12, sizes=(7, 17))
 
 
 def test_the_text_goes_past_each_block(solution):
-    assert_true(
-        spread(large_and_emptied(solution)[2]) > 1e-4,
-        "with every matrix in the block at 0 the logits no longer depend on the token",
-        because="A block adds to the text, x = x + attention(ln_1(x)) and then x + mlp(ln_2(x)), so a block that gives "
-        "nothing leaves it as it was. Here it is lost: one of the two sums is missing.",
-    )
+    assert_text_goes_past_the_block(anatomy(solution, ids()))
 
 
 def test_what_a_block_reads_is_normalised(solution):
-    large, emptied, _ = large_and_emptied(solution)
-    assert_true(
-        float((large - emptied).norm()) <= 0.05 * spread(emptied),
-        "the block adds the more to the text, the larger its embeddings are",
-        because="In a pre-norm block both parts read the text through a LayerNorm, x + attention(ln_1(x)) and "
-        "x + mlp(ln_2(x)), so what they add does not grow with it. Here one of them reads x itself, or a norm stands "
-        "on the path of x, as after the sum.",
-    )
+    assert_block_reads_what_is_normalised(anatomy(solution, ids()))
 
 
 def test_what_the_head_reads_is_normalised(solution):
-    _, emptied, small = large_and_emptied(solution)
-    assert_true(
-        spread(emptied) < LARGE**1.5 * spread(small),  # the head itself has grown, too
-        "the logits grow with the embeddings",
-        because="The last LayerNorm stands between the last block and the head, which never learns how large x was.",
-    )
+    assert_head_reads_what_is_normalised(anatomy(solution, ids()))
+
+
+def test_a_block_has_a_feed_forward_layer(solution):
+    assert_there_is_a_feed_forward_layer(anatomy(solution, ids()))
+
+
+def test_queries_keys_and_values_are_used(solution):
+    assert_every_row_counts(anatomy(solution, ids(), num_steps=1, lr=1e-3))
 
 
 # --- its seed -------------------------------------------------------------------------------------
