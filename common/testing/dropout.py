@@ -6,10 +6,31 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from common.testing.asserts import assert_tensor, fail, number
+from common.testing.asserts import assert_close, assert_tensor, assert_true, fail, number
+from common.testing.calls import assert_repeatable
 from common.testing.context import observe
+
+
+def assert_drops_in_train_mode_only(make: Callable[..., nn.Module], x: Tensor, what: str) -> None:
+    """Check what is made with dropout_p: random in train mode, and neither in eval mode nor with a rate of 0."""
+    noisy = make(dropout_p=0.5).train()
+    with torch.no_grad():
+        assert_true(
+            bool((noisy(x) != noisy(x)).any()),
+            f"{what} made with dropout_p=0.5 gives the same output twice in train mode",
+            because="dropout_p is the rate of dropout in all its parts, and in train mode dropout draws anew in each "
+            "call.",
+        )
+        for rate, made in (({"dropout_p": 0.0}, "with dropout_p=0"), ({}, "without dropout_p")):
+            calm = make(**rate)
+            still = calm(x)
+            assert_close(
+                calm.train()(x), still, f"the output of {what} in train mode, made {made},", atol=1e-4,
+                because="The default of dropout_p is 0, and with a rate of 0 train mode gives what eval mode gives.",
+            )  # fmt: skip
+    assert_repeatable(make(dropout_p=0.5), x, what=f"the output of {what}")
 
 
 def assert_drops_anew(module: Callable[..., Tensor], *inputs: Any, what: str) -> None:

@@ -122,13 +122,11 @@ def test_there_is_a_record_every_eval_every_updates(solution, epochs, every):
 
 def test_epochs_are_counted_from_one(solution):
     found = [record["epoch"] for record in train(solution, training()[:2], epochs=3)]
-    if found[:1] == [0]:
-        found = [epoch + 1 for epoch in found]  # from 0 will do
     observe("the epochs as numbers", torch.tensor(found, dtype=torch.float64))
     assert_equal(
         found, [1, 1, 2, 2, 3, 3], "the list of the records' epochs, epochs=3 of 2 batches, eval_every=1,",
-        because="A record's epoch is that of its last update: updates 1 and 2 are epoch 1, 3 and 4 epoch 2, 5 and 6 "
-        "epoch 3.",
+        because="A record's epoch is that of its last update, from 1: updates 1 and 2 are epoch 1, 3 and 4 epoch 2, 5 "
+        "and 6 epoch 3.",
     )
 
 
@@ -225,6 +223,19 @@ def test_the_training_loss_is_that_of_training_batches(solution):
             because="It is the mean cross-entropy of batches of train_loader, in nats, by evaluate over at most "
             "eval_batches.",
         )
+
+
+def test_the_training_loss_is_over_eval_batches_too(solution):
+    batches = training()
+    loss = float(train(solution, batches, taught(), eval_every=3, max_lr=1e-9, min_lr=1e-9)[-1]["train_loss"])
+    each = [float(mean_loss(taught().table(), [one])) for one in batches]
+    assert_true(
+        min(abs(loss - one) for one in each) < 1e-4,
+        f"train_loss is {loss:.5g}, and with eval_batches=1 of 3 it is that of one batch: "
+        f"{', '.join(f'{one:.5g}' for one in each)}",
+        because="It is evaluate(model, train_loader, eval_batches), right after the update, as for val_loss: with all "
+        "batches each record would take an epoch.",
+    )
 
 
 def test_the_batches_are_left_as_they_are(solution):

@@ -28,6 +28,7 @@ from common.testing.attention import about_large_scores
 from common.testing.calls import assert_nothing_is_kept
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
 from common.testing.comparisons import assert_layout_is_free
+from common.testing.dropout import assert_drops_in_train_mode_only
 from common.testing.dtypes import assert_half_precision
 
 B, T, C, H, BLOCK = 2, 7, 15, 3, 11
@@ -57,26 +58,6 @@ def quiet(module):
         for p in module.parameters():
             p.zero_()
     return module
-
-
-def assert_drops_in_train_mode_only(make, what):
-    """Check a part made with dropout_p: random in train mode, and neither in eval mode nor with a rate of 0."""
-    x = vectors()
-    with torch.no_grad():
-        assert_true(
-            bool((make(dropout_p=0.5).train()(x) != make(dropout_p=0.5).train()(x)).any()),
-            f"{what} made with dropout_p=0.5 gives the same output twice in train mode",
-            because="dropout_p is the rate of dropout inside it, and in train mode dropout draws anew in each call.",
-        )
-        for rate in ({"dropout_p": 0.0}, {}):
-            part = make(**rate)
-            still = part(x)
-            assert_close(
-                part.train()(x), still, f"the output of {what} in train mode, made "
-                    f"{'with dropout_p=0' if rate else 'without dropout_p'},",
-                because="The default of dropout_p is 0, and with a rate of 0 train mode gives what eval mode gives.",
-            )
-    assert_repeatable(make(dropout_p=0.5), x, what=f"the output of {what}")
 
 
 # --- CausalSelfAttention: what holds for every call ----------------------------------------------
@@ -243,7 +224,20 @@ def test_attention_follows_the_formula(solution):
 
 
 def test_attention_drops_in_train_mode_only(solution):
-    assert_drops_in_train_mode_only(lambda **more: attention(solution, **more), "attention")
+    assert_drops_in_train_mode_only(lambda **more: attention(solution, **more), vectors(), "attention")
+
+
+@pytest.mark.parametrize("part", [attention, mlp], ids=["attention", "the MLP"])
+def test_dropout_acts_on_the_output(solution, part):
+    with torch.no_grad():
+        out = part(solution, dropout_p=0.5).train()(draw("many", 40, T, C))
+    share = float((out == 0).float().mean())
+    observe("the share of zeros", share)
+    assert_true(
+        0.44 <= share <= 0.58, f"with dropout_p=0.5 {share:.0%} of the output are 0 in train mode",
+        because="The last thing in attention, and in the MLP, is dropout of what comes out: about half of it becomes "
+        "0, none if it is missing, and three quarters if it stands there twice.",
+    )
 
 
 def test_dropout_acts_on_the_attention_weights(solution):
@@ -340,7 +334,7 @@ def test_the_mlp_uses_gelu(solution):
 
 
 def test_the_mlp_drops_in_train_mode_only(solution):
-    assert_drops_in_train_mode_only(lambda **more: mlp(solution, **more), "the MLP")
+    assert_drops_in_train_mode_only(lambda **more: mlp(solution, **more), vectors(), "the MLP")
 
 
 def test_the_gradients_of_the_mlp_are_right(solution):

@@ -30,6 +30,7 @@ from common.testing import (
 )
 from common.testing.calls import assert_nothing_is_kept
 from common.testing.causality import assert_causal, assert_finite, assert_sees_the_past
+from common.testing.dropout import assert_drops_in_train_mode_only
 from common.testing.dtypes import assert_half_precision
 
 B, T, C, H, V, BLOCK = 2, 7, 15, 3, 29, 11
@@ -55,28 +56,6 @@ def text(length=T):
 def matrices(module):
     """How many numbers all weight matrices hold; biases and norms, however they are kept, left out."""
     return sum(p.numel() for p in module.parameters() if p.ndim >= 2 and sorted(p.shape)[-2] > 4)
-
-
-def assert_drops_in_train_mode_only(make, x, what):
-    """Check what is made with dropout_p: random in train mode, and neither in eval mode nor with a rate of 0."""
-    noisy = make(dropout_p=0.5).train()
-    with torch.no_grad():
-        assert_true(
-            bool((noisy(x) != noisy(x)).any()), f"{what} made with dropout_p=0.5 gives the same output twice in train "
-                "mode",
-            because="dropout_p is the rate of dropout in all its parts, and in train mode dropout draws anew in each "
-            "call.",
-        )
-        for rate in ({"dropout_p": 0.0}, {}):
-            calm = make(**rate)
-            still = calm(x)
-            assert_close(
-                calm.train()(x), still, f"the output of {what} in train mode, made "
-                    f"{'with dropout_p=0' if rate else 'without dropout_p'},",
-                because="The default of dropout_p is 0, and with a rate of 0 train mode gives what eval mode gives.",
-                atol=1e-4,
-            )
-    assert_repeatable(make(dropout_p=0.5), x, what=f"the output of {what}")
 
 
 # --- TransformerBlock ----------------------------------------------------------------------------
@@ -190,6 +169,13 @@ def test_gpt2_gives_scores_for_every_token_of_the_vocabulary(solution, length):
     assert_shape(
         gpt2(solution)(text(length)), (B, length, V), "the output of GPT2",
         because="It is the logits alone, for every position, as training needs all of them.",
+    )
+
+
+def test_a_block_copes_with_equal_channels(solution):
+    assert_finite(
+        block(solution), torch.ones_like(vectors()),
+        because="The variance of equal channels is 0: the eps of a LayerNorm, under its root, keeps that from 0 / 0.",
     )
 
 

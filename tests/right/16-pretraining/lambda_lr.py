@@ -1,4 +1,4 @@
-"""LambdaLR drives the rate, groups come from the modules, train_loss is the mean since the last record; own clipping."""
+"""LambdaLR drives the rate, groups come from the modules, a loss in nats for each record; own clipping."""
 import math
 
 import torch
@@ -64,7 +64,7 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
         raise ValueError(f"{epochs} epochs of {len(train_loader)} batches, a record every {eval_every} steps: all must be at least 1")
     optimizer = torch.optim.AdamW(optimizer_groups(model, weight_decay), lr=1.0, betas=(0.9, 0.95))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step + 1, max_lr, min_lr, warmup_steps, total))
-    history, recent, done, tokens = [], [], 0, 0
+    history, done, tokens = [], 0, 0
     for epoch in range(epochs):
         for batch in train_loader:
             model.train()
@@ -79,13 +79,11 @@ def pretrain(model, train_loader, val_loader, epochs, max_lr, min_lr, warmup_ste
                         g.mul_(grad_clip / norm)
             optimizer.step()
             scheduler.step()
-            recent.append(loss.item())
             done += 1
             tokens += batch[0].numel()
             if done % eval_every == 0:
-                history.append(dict(epoch=epoch, step=done, tokens_seen=tokens, train_loss=sum(recent) / len(recent),
+                history.append(dict(epoch=epoch + 1, step=done, tokens_seen=tokens, train_loss=evaluate(model, train_loader, eval_batches),
                                     val_loss=evaluate(model, val_loader, eval_batches)))
-                recent.clear()
                 if on_eval:
                     on_eval(history[-1])
     return history

@@ -23,7 +23,7 @@ class CausalSelfAttention(nn.Module):
         t = x.shape[1]
         hidden = torch.full((t, t), float("-inf"), device=x.device, dtype=x.dtype).triu(1)
         weights = self.dropout(torch.softmax(scores + hidden, dim=-1))
-        return self.out(torch.einsum("bhij,bjhd->bihd", weights, v).flatten(2))
+        return self.dropout(self.out(torch.einsum("bhij,bjhd->bihd", weights, v).flatten(2)))
 
 
 class MLP(nn.Module):
