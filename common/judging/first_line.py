@@ -72,11 +72,13 @@ def first_wrong_line(
             ends = [end]
         found = _origin(ends, known, trusted, deadline)
         if found and not _lacks_a_bias(found[0], right.steps):
-            # A report shows the first failing check: a line that does not run there is beside the point.
+            # A report shows the first failing check: a line that does not run there is beside the point. Where none
+            # runs, as where layers are counted, what self holds is at fault, and not the line that uses it.
             shown = wrong[0][0]
             ran = {found[2]} if check is shown else _lines_of(shown, module)
             times = known.times(_made_in_line(found[0], found[2], mine.steps, trusted).value)
-            return _told(*found, times, module) if found[2] in ran or not ran else None
+            near = found[2] in ran if ran else "self." not in line_of(found[2], module)
+            return _told(*found, times, module) if near else None
     return None
 
 

@@ -205,7 +205,7 @@ def test_in_half_precision_a_long_text_has_all_its_positions(solution):
     assert_close(
         out[0, 2:].float(), out[0, :2].repeat(149, 1).float(), "the logits of 298 more equal tokens in bfloat16, where "
         "position t has the vector of position t - 2,",
-        because="Positions are counted in int64: bfloat16 has no odd numbers above 256, nor float16 above 2048.",
+        because="Count positions in int64: bfloat16 has no odd numbers above 256, nor float16 above 2048.",
     )  # fmt: skip
 
 
@@ -311,8 +311,8 @@ def test_embeddings_go_through_the_final_norm_to_the_head(solution):
     right = scored(model, embedded(model, ids))
     assert_close(
         model(ids), right, "the logits when no block adds anything",
-        because="What is left is lm_head(ln_f(wte[ids] + wpe[positions])): looked up, added, normalised once with the "
-        "config's epsilon, scored.",
+        because="What is left is lm_head(ln_f(wte[ids] + wpe[positions])): looked up, added, normalised once, scored. "
+        "A norm divides by sqrt(variance + eps), with the config's epsilon under the root.",
         atol=ATOL,
     )
 
