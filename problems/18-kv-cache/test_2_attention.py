@@ -229,6 +229,17 @@ def test_the_gradients_are_those_of_problem_05_with_a_cache_too(solution):
     )
 
 
+def test_dropout_is_that_of_problem_05_with_an_empty_cache_too(solution):
+    def with_a_cache(**changes):
+        model = attention(solution, **changes)
+        model.register_forward_pre_hook(lambda _, args: (*args, solution.KVCache()))
+        return model
+
+    assert_only_weights_are_dropped(with_a_cache(attn_pdrop=0.4, resid_pdrop=0.0))
+    assert_attn_dropout(with_a_cache(attn_pdrop=0.4, resid_pdrop=0.0), H, 0.4)
+    assert_resid_dropout(with_a_cache(attn_pdrop=0.0, resid_pdrop=0.4), 0.4)
+
+
 def test_a_new_token_sees_the_past_and_itself(solution):
     x = text()
     assert_close(
