@@ -74,6 +74,23 @@ def parts(solution, name, **changes):
     return [part] if has_forward(part) else []
 
 
+def added_by_blocks(model, ids):
+    """What each block that is called adds to the vectors it is given, while the model reads ids."""
+    given, added = {}, []
+
+    def before(block, args, kwargs):
+        given[block] = next(iter((*args, *kwargs.values()))).detach().clone()
+
+    def after(block, _, out):
+        added.append((out[0] if isinstance(out, tuple) else out).sub(given[block]).round(decimals=4))
+
+    for block in model.h:
+        block.register_forward_pre_hook(before, with_kwargs=True)
+        block.register_forward_hook(after)
+    model(ids)
+    return added
+
+
 def vectors(length=T):
     return draw("x", B=B, T=length, C=C)
 
@@ -212,26 +229,25 @@ def test_the_logits_follow_the_config(solution, reference, changes):
 @pytest.mark.parametrize("name", ["attn", "mlp"])
 def test_resid_dropout_reaches_the_blocks(solution, name):
     model = silence(gpt2(solution, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.4)).train()
-    x = draw("x", 40, T, C)
-    for block in filter(has_forward, model.h):
-        with torch.no_grad():
-            block.get_submodule(name).c_proj.bias.fill_(3.0)
+    with torch.no_grad():
+        model.h[0].get_submodule(name).c_proj.bias.fill_(3.0)
+    for added in added_by_blocks(model, draw_ids("ids", 40, T)):
         assert_dropped(
-            block(x).sub(x).round(decimals=4), 3.0, 0.4, f"what {name} of a block adds",
+            added, 3.0, 0.4, f"what {name} of a block adds",
             because="Inside a block the outputs of attn and mlp are dropped with the rate resid_pdrop.",
         )
 
 
 def test_attn_dropout_reaches_the_blocks(solution):
     model = silence(gpt2(solution, embd_pdrop=0.0, attn_pdrop=0.4, resid_pdrop=0.0)).train()
-    x = draw("x", 300, 1, C)
-    for block in filter(has_forward, model.h):
-        with torch.no_grad():
-            block.attn.c_attn.weight[2 * C :] = 0
-            block.attn.c_attn.bias[2 * C :] = 1
-            block.attn.c_proj.weight.copy_(torch.eye(C))
+    attn = model.h[0].attn
+    with torch.no_grad():
+        attn.c_attn.weight[2 * C :] = 0
+        attn.c_attn.bias[2 * C :] = 1
+        attn.c_proj.weight.copy_(torch.eye(C))
+    for added in added_by_blocks(model, draw_ids("ids", 300, 1)):
         assert_dropped(
-            block(x).sub(x).round(decimals=4)[..., 0], 1.0, 0.4, "the attention weights of a block",
+            added[..., 0], 1.0, 0.4, "the attention weights of a block",
             because="Inside a block the attention weights are dropped with the rate attn_pdrop: it is 0.4 here, and "
             "the other rates are 0. F.scaled_dot_product_attention wants it as dropout_p, in train mode.",
         )
@@ -239,13 +255,12 @@ def test_attn_dropout_reaches_the_blocks(solution):
 
 def test_attn_pdrop_leaves_what_comes_out_of_c_proj_alone(solution):
     model = silence(gpt2(solution, embd_pdrop=0.0, attn_pdrop=0.4, resid_pdrop=0.0)).train()
-    x = draw("x", 3, T, C)
-    for block in filter(has_forward, model.h):
-        with torch.no_grad():
-            block.attn.c_proj.bias.fill_(1.0)
-            block.mlp.c_proj.bias.fill_(1.0)
+    with torch.no_grad():
+        model.h[0].attn.c_proj.bias.fill_(1.0)
+        model.h[0].mlp.c_proj.bias.fill_(1.0)
+    for added in added_by_blocks(model, draw_ids("ids", 3, T)):
         assert_close(
-            block(x) - x, torch.full_like(x, 2.0),
+            added, torch.full_like(added, 2.0),
             "what a block adds in train mode when both c_proj give their bias of 1 alone and resid_pdrop is 0",
             because="attn_pdrop is the rate of the attention weights; what comes out of a c_proj has resid_pdrop.",
         )
