@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -99,5 +100,19 @@ def assert_dropped(
             f"{what} in train mode, where not dropped, is wrong at {list(place)}:",
             expected=f"0 or {number(wanted)}",
             got=number(values[place]),
-            because=because,
+            because=because + _divided_by((values / kept)[~zero], rate, share),
         )
+
+
+def _divided_by(factors: Tensor, rate: float, share: float) -> str:
+    """What all that was kept is divided by, where that is one number and has a name."""
+    if not torch.allclose(factors, factors[:1].expand_as(factors), rtol=1e-3):
+        return ""
+    named = {
+        1: "nothing",
+        rate: "p",
+        1 - share: "the share that happened to be kept, which differs from call to call",
+    }
+    divisor = 1 / float(factors.double().mean())
+    found = [name for value, name in named.items() if math.isclose(divisor, value, rel_tol=2e-4)]
+    return f" Here they are divided by {found[0]}." if found else ""

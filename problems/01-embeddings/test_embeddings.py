@@ -158,11 +158,11 @@ def test_it_works_in_other_precisions(solution, dtype):
 
 
 def test_in_half_precision_a_long_text_has_all_its_positions(solution):
-    config = tiny(n_positions=300)
+    config = tiny(n_positions=400)
     model = solution.Embeddings(config).to(torch.bfloat16).eval()
     tables = {name: table.detach() for name, table in model.named_parameters()}
     out = model(torch.ones(1, 300, dtype=torch.long))
-    right = tables["wte.weight"][1] + tables["wpe.weight"]
+    right = tables["wte.weight"][1] + tables["wpe.weight"][:300]
     small = out.shape == (1, 300, C) and torch.allclose(out[0, :256].float(), right[:256].float(), atol=1e-5)
     assert_close(
         out[0], right, "the output of 300 equal tokens in bfloat16",
