@@ -250,9 +250,9 @@ def scored(model, x):
 
 
 def seen_by_the_first_block(model, ids):
-    """What h.0 is called with; empty where it is not called as a module."""
+    """What h.0 is called with; empty where it is not called as a module, or by a keyword."""
     seen = []
-    handle = model.h[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].detach().clone()))
+    handle = model.h[0].register_forward_pre_hook(lambda _, args: seen.extend(x.detach().clone() for x in args[:1]))
     with torch.no_grad():
         model(ids)
     handle.remove()

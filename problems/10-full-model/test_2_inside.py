@@ -78,14 +78,16 @@ def added_by_blocks(model, ids):
     """What each block that is called adds to the vectors it is given, while the model reads ids."""
     given, added = {}, []
 
-    def before(block, args, kwargs):
-        given[block] = next(iter((*args, *kwargs.values()))).detach().clone()
+    def before(block, args):
+        if args:
+            given[block] = args[0].detach().clone()
 
     def after(block, _, out):
-        added.append((out[0] if isinstance(out, tuple) else out).sub(given[block]).round(decimals=4))
+        if block in given:
+            added.append((out[0] if isinstance(out, tuple) else out).sub(given[block]).round(decimals=4))
 
     for block in model.h:
-        block.register_forward_pre_hook(before, with_kwargs=True)
+        block.register_forward_pre_hook(before)
         block.register_forward_hook(after)
     model(ids)
     return added

@@ -302,7 +302,7 @@ def test_the_head_reads_a_normalised_vector(solution):
     model = solution.GPT2(V, C, H, 2, BLOCK).to(draw("d", 1).device).eval()
     read = []
     heads = [layer for layer in unnamed.linears(model) if layer.out_features == V]
-    handles = [head.register_forward_hook(lambda _, args, out: read.append(args[0])) for head in heads]
+    handles = [head.register_forward_hook(lambda _, args, out: read.extend(args)) for head in heads]
     with torch.no_grad():
         model(text())
     for handle in handles:
@@ -333,7 +333,7 @@ def test_the_sum_of_both_embeddings_is_dropped(solution):
     model, given = gpt2(solution, dropout_p=0.5).train(), []
     for part in model.modules():
         if isinstance(part, solution.TransformerBlock):
-            part.register_forward_pre_hook(lambda _, args: given.append(args[0].detach().clone()))
+            part.register_forward_pre_hook(lambda _, args: given.extend(x.detach().clone() for x in args[:1]))
     with torch.no_grad():
         model(text(BLOCK).repeat(8, 1))
     share = float((given[0] == 0).float().mean()) if given else 0.5

@@ -40,6 +40,6 @@ class TransformerBlock(nn.Module):
         self.mlp = MLP(config)
 
     def forward(self, x):
-        x = x + self.attn(self.ln_1(x))
+        x = x + self.attn(x=self.ln_1(x))
         x = x + self.mlp(self.ln_2(x))
         return x

@@ -80,5 +80,5 @@ class GPT2Model(nn.Module):
         pos = torch.arange(0, t, dtype=torch.long, device=input_ids.device)
         x = self.drop(self.wte(input_ids) + self.wpe(pos))
         for block in self.h:
-            x = block(x)
+            x = block(x=x)
         return self.lm_head(self.ln_f(x))

@@ -110,5 +110,5 @@ class GPT2(nn.Module):
         x += self.positions[:T]
         x = self.dropout(x)
         for block in self.blocks:
-            x = block(x)
-        return self.head(self.ln_f(x))
+            x = block(x=x)
+        return self.head(input=self.ln_f(input=x))
