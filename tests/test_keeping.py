@@ -96,3 +96,16 @@ def test_a_call_in_one_type_leaves_nothing_to_the_next_in_another():
         )
     )
     assert "other weights" in verdict.outcomes[0].facts[0]
+
+
+def test_a_product_of_a_parameter_is_told_before_any_call_is_blamed():
+    problem = find("interview-01")
+    text = problem.reference_text
+    for right, wrong in {
+        "nn.Linear(embed_dim, embed_dim)": "nn.Parameter(torch.randn(embed_dim, embed_dim)) * 0.02",
+        "self.proj(out.transpose(1, 2).reshape(B, T, C))": "out.transpose(1, 2).reshape(B, T, C) @ self.proj",
+    }.items():
+        assert right in text
+        text = text.replace(right, wrong)
+    verdict = run(Request(problem.name, problem.solution, source=text))
+    assert verdict.shown.facts[0] == "`self.proj` is a tensor that was computed, and no parameter"

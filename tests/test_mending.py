@@ -57,6 +57,8 @@ def found_in(key: int, old: str, new: str) -> list[str]:
         (1, "T, device=input_ids.device", "T, dtype=torch.long", "the right device for `torch.arange(T, dty"),
         (5, "self.c_attn(x).chunk(3", "self.c_attn(x).detach().chunk(3", "`self.c_attn(x)` in place of"),
         (6, "math.sqrt(2 / math.pi)", "math.sqrt(2) / math.pi", "other brackets in `math.sqrt(2) / math.pi`"),
+        (4, "nn.Linear(config.n_embd, 3 * config.n_embd)", "nn.Linear(config.n_embd, 3 * config.n_embd).half()",
+         "`.half()` left out of line"),
         (6, "0.044715", "0.0474715", "another number in place of `0.0474715`"),
         (9, "value > 0", "value >= 0", "another comparison in `value >= 0`"),
         (9, 'f"{name} must be at least 1', '"{name} must be at least 1', "an f in front of"),

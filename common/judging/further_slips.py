@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
-from common.judging.slips import ORDERED, Slip, lookalikes, shown, with_
+from common.judging.slips import ORDERED, Slip, in_place_of, lookalikes, shown, with_
 
 _ALIKE = [
     ("view", "reshape"), ("repeat", "repeat_interleave"), ("movedim", "transpose"), ("expand", "repeat"),
@@ -78,7 +78,7 @@ def further_slips(node: ast.AST, near: Near) -> Iterator[Slip]:
         case ast.Call():
             yield from _calls(node, near)
         case ast.Attribute(attr="data" | "T" | "mT", ctx=ast.Load()):
-            yield Slip(f"{shown(node.value)} in place of {shown(node)}, {{at}}", node.value)
+            yield Slip(in_place_of(node.value, node), node.value)
         case ast.Constant(value=str(text)) if "{" in text:
             with contextlib.suppress(SyntaxError):
                 filled = ast.parse(f"f{text!r}", mode="eval").body

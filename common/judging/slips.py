@@ -56,7 +56,23 @@ def with_(node: ast.AST, **fields: Any) -> Any:
 
 def shown(node: ast.AST) -> str:
     """A piece of code as a sentence shows it."""
-    code = " ".join(ast.unparse(node).split())
+    return _cut(_in_a_line(node))
+
+
+def in_place_of(part: ast.AST, whole: ast.AST) -> str:
+    """What stands for the whole, or what goes where the whole is too long to be shown."""
+    piece, code = _in_a_line(part), _in_a_line(whole)
+    rest = code.removeprefix(piece) if code.startswith(piece) else code.removesuffix(piece)
+    if rest == code or len(code) <= _CLOSE:
+        return f"{_cut(piece)} in place of {_cut(code)}, {{at}}"
+    return f"{_cut(rest.strip())} left out of {{code}}"
+
+
+def _in_a_line(node: ast.AST) -> str:
+    return " ".join(ast.unparse(node).split())
+
+
+def _cut(code: str) -> str:
     return f"`{code}`" if len(code) <= _CLOSE else f"`{code[: _CLOSE - 4]} ...`"
 
 
@@ -75,14 +91,14 @@ def slips(node: ast.AST) -> Iterator[Slip]:
         case ast.Constant():
             yield from _constants(node)
         case ast.UnaryOp():
-            yield Slip(f"{shown(node.operand)} in place of {shown(node)}, {{at}}", node.operand)
+            yield Slip(in_place_of(node.operand, node), node.operand)
         case ast.If() | ast.While() | ast.IfExp():
             opposite = ast.UnaryOp(ast.Not(), node.test)
             said = f"the opposite of {shown(node.test)}, {{at}}"
             yield Slip(said, with_(node, test=opposite), flips=True)
             if isinstance(node, ast.IfExp):
                 for part in (node.body, node.orelse):
-                    yield Slip(f"{shown(part)} in place of {shown(node)}, {{at}}", part)
+                    yield Slip(in_place_of(part, node), part)
         case ast.Call():
             yield from _calls(node)
         case ast.Slice():
@@ -102,8 +118,8 @@ def _operators(node: ast.BinOp | ast.AugAssign | ast.BoolOp) -> Iterator[Slip]:
             with_(node, op=_OPERATORS[type(node.op)]()),
         )
     if isinstance(node, ast.BinOp):
-        yield Slip(f"{shown(node.left)} in place of {shown(node)}, {{at}}", node.left)
-        yield Slip(f"{shown(node.right)} in place of {shown(node)}, {{at}}", node.right)
+        yield Slip(in_place_of(node.left, node), node.left)
+        yield Slip(in_place_of(node.right, node), node.right)
 
 
 def _constants(node: ast.Constant) -> Iterator[Slip]:
@@ -120,7 +136,7 @@ def _calls(node: ast.Call) -> Iterator[Slip]:
     if node.args:
         yield Slip(f"{shown(node.args[0])} in place of {shown(node)}, {{at}}", node.args[0])
     if isinstance(node.func, ast.Attribute):
-        yield Slip(f"{shown(node.func.value)} in place of {shown(node)}, {{at}}", node.func.value)
+        yield Slip(in_place_of(node.func.value, node), node.func.value)
     if len(node.args) > 1:
         yield Slip(
             f"the arguments of {shown(node)} the other way round, {{at}}",

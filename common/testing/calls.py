@@ -76,6 +76,7 @@ _STATE_IN_EVAL = f"Nothing in it is random, so something is kept from the last c
 def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
     """Check that in eval mode two calls with one input agree to the last bit, and that no state grows."""
     module.eval()
+    _assert_nothing_computed_hangs_on(module)
     before = {name: b.clone() for name, b in module.state_dict().items()}
     # Before all other calls: what is kept of one without a graph hides what would be kept of one with it.
     _assert_graphs_are_separate(module, before, *inputs, what=what)
@@ -90,6 +91,16 @@ def assert_repeatable(module: nn.Module, *inputs: Any, what: str) -> None:
     _assert_result_stays(module, second, *inputs, what=what)
     _assert_copies(module, *inputs, what=what)
     _assert_unchanged(module, before, what)
+
+
+def _assert_nothing_computed_hangs_on(module: nn.Module) -> None:
+    held = next(_attributes_with_a_graph(module), "")
+    assert_true(
+        not held, f"`{held}` is a tensor that was computed, and no parameter",
+        because="Where it is made in __init__, as in nn.Parameter(torch.randn(n, n)) * 0.02, that is an ordinary "
+        "tensor, which parameters() and state_dict() do not hold and .to() does not move: compute first and wrap last, "
+        "nn.Parameter(0.02 * torch.randn(n, n)). Where a call makes it, leave it a local name.",
+    )  # fmt: skip
 
 
 def _assert_unchanged(module: nn.Module, before: Mapping[str, Tensor], what: str) -> None:
